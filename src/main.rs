@@ -1,0 +1,2 @@
+//! wandbfs
+fn main() {}
