@@ -1,1 +1,7 @@
-//! room
+//! The W&B API as a library of its own.
+
+mod auth;
+mod client;
+
+pub use auth::{Authorization, Secret, TokenSource};
+pub use client::ClientConfig;
