@@ -213,12 +213,12 @@ impl ContentTree {
         let record = self.record(index)?;
         let facts = self.facts(index)?;
         let origin = match facts.url {
-            Some(url) => Origin::Reference {
-                url: url.into(),
-                etag: facts.etag.unwrap_or_default().into(),
-                version_id: facts.version_id.map(Into::into),
+            Some(ref url) => Origin::Reference {
+                url: url.as_str().into(),
+                etag: facts.etag.as_deref().unwrap_or_default().into(),
+                version_id: facts.version_id.as_deref().map(Into::into),
             },
-            None => Origin::Stored(self.stored_at(index, record, version)),
+            None => Origin::Stored(self.stored_at(index, record, &facts, version)),
         };
         Some(Content {
             origin,
@@ -227,7 +227,13 @@ impl ContentTree {
         })
     }
 
-    fn stored_at(&self, index: u32, record: &Record, version: &VersionDir) -> StoredAt {
+    fn stored_at(
+        &self,
+        index: u32,
+        record: &Record,
+        facts: &FileFacts,
+        version: &VersionDir,
+    ) -> StoredAt {
         let path: &Arc<VersionPath> = version.path();
         StoredAt {
             version: path.clone(),
@@ -236,6 +242,12 @@ impl ContentTree {
             birth_artifact: self.births.get(record.birth as usize).cloned(),
             layout_v2: self.layout_v2,
             region: self.region.clone(),
+            digest: facts
+                .digest
+                .map(Digest::to_base64)
+                .unwrap_or_default()
+                .into(),
+            size: facts.size,
         }
     }
 
