@@ -130,9 +130,17 @@ mod tests {
             (K::Io, "EIO", "EIO"),
         ];
         for (kind, read, walk) in table {
-            assert_eq!(errno_of(Operation::Read, kind).name(), read, "read {kind:?}");
+            assert_eq!(
+                errno_of(Operation::Read, kind).name(),
+                read,
+                "read {kind:?}"
+            );
             for operation in [Operation::Lookup, Operation::Readdir, Operation::Open] {
-                assert_eq!(errno_of(operation, kind).name(), walk, "{operation:?} {kind:?}");
+                assert_eq!(
+                    errno_of(operation, kind).name(),
+                    walk,
+                    "{operation:?} {kind:?}"
+                );
             }
         }
     }
