@@ -1,7 +1,6 @@
 //! Making a mount, up to the moment it answers.
 
-use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use super::attach::{Attached, attach};
 use super::mount_table;
 use super::notifier::Notices;
 use super::options::{MountError, MountOptions};
-use super::preflight::check_mount_point;
+use super::preflight::{ask, check_mount_point};
 use super::session::Mounted;
 use super::shared::Shared;
 use crate::vfs::Vfs;
@@ -86,7 +85,7 @@ pub fn mount(
         watcher: parking_lot::Mutex::new(watcher),
     };
     // From here on dropping it unmounts.
-    if answers(&mount_point) {
+    if ask(&mount_point, READY) == Some(Ok(())) {
         Ok(mounted)
     } else {
         Err(MountError::NotReady {
@@ -121,21 +120,6 @@ fn run(session: Session<Adapter>) -> std::io::Result<watch::Receiver<bool>> {
             tell.send_replace(true);
         })?;
     Ok(ended)
-}
-
-/// Whether the mount point answers in time. Asked from a thread of its own: a mount that does not
-/// answer would hold whoever asks.
-fn answers(mount_point: &Path) -> bool {
-    let (tell, answer) = mpsc::channel();
-    let path = mount_point.to_owned();
-    let asked = thread::Builder::new()
-        .name("wandbfs-ready".into())
-        .spawn(move || {
-            let statfs = rustix::fs::statvfs(&path);
-            let stat = std::fs::metadata(&path);
-            let _nobody_waits = tell.send(statfs.is_ok() && stat.is_ok());
-        });
-    asked.is_ok() && answer.recv_timeout(READY).unwrap_or(false)
 }
 
 /// How many file systems the kernel has to stack for passthrough; `None` if it is not wanted or
