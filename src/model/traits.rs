@@ -110,6 +110,7 @@ pub trait Blobs: Send + Sync + 'static {
 }
 
 /// An open content. Reads may run concurrently.
+#[allow(clippy::len_without_is_empty)] // emptiness would cost what the length costs
 #[async_trait]
 pub trait OpenBlob: Send + Sync + 'static {
     /// Bytes `offset .. offset + length`, shorter only at the end of the content, because the
