@@ -52,7 +52,8 @@ pub(crate) async fn of(
                 mode,
                 ..file(rendered.bytes.len() as u64, rendered.mtime)
             };
-            (attributes, limited)
+            // The kernel's idea of the size ends with the value, so that no open finds another one.
+            (attributes, shared.remaining(rendered.at))
         }
         Place::Alias(link) => {
             let size = link.target.to_string().len() as u64;
@@ -78,7 +79,10 @@ pub(crate) async fn of(
         Place::Entity(_) | Place::Project(_) | Place::Type(_) | Place::Collection(_) => {
             (directory(changed(shared, node)), limited)
         }
-        Place::Version(version) => (directory(created(shared, version)), limited),
+        Place::Version(version) => {
+            let kept = shared.remaining(version.at());
+            (directory(created(shared, version)), kept)
+        }
     })
 }
 
