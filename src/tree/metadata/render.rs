@@ -4,24 +4,24 @@
 use serde_json::{Value, json};
 
 use crate::model::{
-    ArtifactVersion, Collection, CollectionKind, Entity, EntityKind, Hub, LinkedVersion, NodePath,
-    Project, ProjectArtifactType, VersionSelector,
+    ArtifactVersion, Collection, CollectionKind, Entity, EntityKind, EntityName, Hub,
+    LinkedVersion, NodePath, Project, ProjectArtifactType, VersionSelector,
 };
 
-pub(super) fn entity(value: &Entity, hub: &dyn Hub) -> Value {
-    let kind = value.kind.map(|kind| match kind {
+pub(super) fn entity(name: &EntityName, value: Option<&Entity>, hub: &dyn Hub) -> Value {
+    let kind = value.and_then(|value| value.kind).map(|kind| match kind {
         EntityKind::User => "user",
         EntityKind::Team => "team",
         EntityKind::Organization => "organization",
     });
     json!({
-        "id": value.id,
-        "name": value.name.as_str(),
+        "id": value.map(|value| &value.id),
+        "name": name.as_str(),
         "kind": kind,
-        "organization": value.organization,
-        "created_at": value.created_at,
-        "updated_at": value.updated_at,
-        "url": hub.app_url(&NodePath::Entity(value.name.clone())),
+        "organization": value.and_then(|value| value.organization.as_ref()),
+        "created_at": value.and_then(|value| value.created_at.as_ref()),
+        "updated_at": value.and_then(|value| value.updated_at.as_ref()),
+        "url": hub.app_url(&NodePath::Entity(name.clone())),
     })
 }
 
@@ -87,11 +87,6 @@ pub(super) fn version(value: &ArtifactVersion, hub: &dyn Hub) -> Value {
         false => &qualified_name,
     };
     let linked: Vec<String> = value.linked_artifacts.iter().map(linked_name).collect();
-    let path = NodePath::Version {
-        collection: collection.clone(),
-        selector: VersionSelector::Index(value.index),
-        below: String::new(),
-    };
     json!({
         "id": value.id.as_str(),
         "name": name,
@@ -126,8 +121,16 @@ pub(super) fn version(value: &ArtifactVersion, hub: &dyn Hub) -> Value {
         "created_at": value.created_at,
         "updated_at": value.updated_at.as_ref().or(value.created_at.as_ref()),
         "history_step": value.history_step,
-        "url": hub.app_url(&path),
+        "url": hub.app_url(&path_of(value)),
     })
+}
+
+fn path_of(value: &ArtifactVersion) -> NodePath {
+    NodePath::Version {
+        collection: value.collection.clone(),
+        selector: VersionSelector::Index(value.index),
+        below: String::new(),
+    }
 }
 
 fn linked_name(linked: &LinkedVersion) -> String {
