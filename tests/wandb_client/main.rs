@@ -7,6 +7,7 @@
 )]
 
 mod double;
+mod embedded;
 mod listings;
 mod other_make;
 mod transport;
