@@ -25,7 +25,7 @@ pub(crate) use args::{Args, PageArgs};
 pub(crate) use connection::{Connection, Edge, Total};
 pub(crate) use error::ServerError;
 
-use crate::server::http::urls::{Object, UrlSigner};
+use crate::server::http::urls::UrlSigner;
 use crate::server::store::Store;
 
 /// A value of a GraphQL object type, which answers its own fields.
@@ -106,18 +106,6 @@ pub(crate) struct Cx {
     pub(crate) caller: Caller,
     /// Scheme, host and port under which the caller reached this server, no trailing slash.
     pub(crate) base_url: String,
-    /// Makes the URLs under which content is read and written.
+    /// Makes the URLs under which content is read and written, below `base_url`.
     pub(crate) urls: UrlSigner,
-}
-
-impl Cx {
-    /// Absolute URL under which `object` can be read for a while, without credentials.
-    pub(crate) fn download_url(&self, object: &Object) -> String {
-        self.urls.download_url(&self.base_url, object)
-    }
-
-    /// Absolute URL under which `object` can be written for a while, without credentials.
-    pub(crate) fn upload_url(&self, object: &Object) -> String {
-        self.urls.upload_url(&self.base_url, object)
-    }
 }
