@@ -13,8 +13,13 @@
 //! | errors become messages, wrong keys become 401 | [`ServerError`] |
 
 mod args;
+mod coerce;
 mod connection;
 mod error;
+mod execute;
+mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -24,9 +29,12 @@ use serde_json::Value;
 pub(crate) use args::{Args, PageArgs};
 pub(crate) use connection::{Connection, Edge, Total};
 pub(crate) use error::ServerError;
+pub(crate) use execute::{Answer, Call, Engine, Names};
+pub(crate) use schema::{Roots, SchemaFault};
 
 use crate::server::http::urls::UrlSigner;
 use crate::server::store::Store;
+use crate::server::store::accounts::KeyOwner;
 
 /// A value of a GraphQL object type, which answers its own fields.
 #[async_trait]
@@ -96,6 +104,15 @@ pub(crate) struct Caller {
     pub(crate) entity: String,
     /// May see and change everything.
     pub(crate) admin: bool,
+    /// The key may not change anything: every field of `Mutation` refuses.
+    pub(crate) read_only: bool,
+}
+
+impl From<KeyOwner> for Caller {
+    fn from(owner: KeyOwner) -> Self {
+        let KeyOwner { user_id, username, entity, read_only, admin } = owner;
+        Self { user_id, username, entity, admin, read_only }
+    }
 }
 
 /// What every field may use while one request is answered.

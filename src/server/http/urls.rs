@@ -72,10 +72,15 @@ impl UrlSigner {
     /// # Errors
     /// When the file can be neither read nor made.
     pub(crate) fn in_dir(dir: &Path, base_url: &str) -> std::io::Result<Self> {
-        let text = crate::server::secrets::read_or_create(&dir.join("url-secret"))?;
+        let text = crate::server::secrets::read_or_create(&dir.join("url-secret"), 32)?;
         let mut secret = [0; 32];
-        hex::decode_to_slice(text.trim(), &mut secret).map_err(std::io::Error::other)?;
+        hex::decode_to_slice(text, &mut secret).map_err(std::io::Error::other)?;
         Ok(Self::new(&secret, base_url))
+    }
+
+    /// What the URLs begin with.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
     }
 
     /// The same signer under another name of this server.

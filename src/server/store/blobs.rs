@@ -1,6 +1,6 @@
 //! The content-addressed blob directory.
 //!
-//! A blob is named by the MD5 of its content, `<2 hex digits>/<30 hex digits>`, because that is the one
+//! A blob is named by the MD5 of its content, `<2 hex digits>/<30 hex digits>`, since that is the one
 //! digest every upload states. Names are made from [`Digest`] values only, so nothing a client writes
 //! can leave the directory. A blob appears in one step: written to `tmp/`, synced, renamed, and its
 //! directory synced, before any row refers to it.
@@ -11,52 +11,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use md5::{Digest as _, Md5};
 use tempfile::NamedTempFile;
-use xxhash_rust::xxh3::Xxh3;
 
-/// A 16-byte digest: an MD5 or an XXH128, depending on where it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Digest([u8; 16]);
+use crate::server::digest::{Algorithm, Digest, Hasher};
 
-impl Digest {
-    /// The MD5 of `bytes`.
-    pub(crate) fn md5(bytes: &[u8]) -> Self {
-        Self(Md5::digest(bytes).into())
-    }
-
-    /// From 32 hex digits of either case.
-    pub(crate) fn from_hex(text: &str) -> Option<Self> {
-        let mut raw = [0; 16];
-        hex::decode_to_slice(text, &mut raw).ok()?;
-        Some(Self(raw))
-    }
-
-    /// From padded standard base64, the form of manifests.
-    pub(crate) fn from_base64(text: &str) -> Option<Self> {
-        Some(Self(STANDARD.decode(text).ok()?.try_into().ok()?))
-    }
-
-    /// From the sixteen bytes of a database column.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Some(Self(bytes.try_into().ok()?))
-    }
-
-    /// The sixteen bytes.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Lower-case hex.
-    pub(crate) fn hex(&self) -> String {
-        hex::encode(self.0)
-    }
-
-    /// Padded standard base64.
-    pub(crate) fn base64(&self) -> String {
-        STANDARD.encode(self.0)
-    }
+/// The MD5 in a database column.
+///
+/// # Errors
+/// A column that does not hold sixteen bytes is damage.
+pub(crate) fn md5_column(bytes: &[u8]) -> io::Result<Digest> {
+    let bytes = bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a digest is not 16 bytes"))?;
+    Ok(Digest { algorithm: Algorithm::Md5, bytes })
 }
 
 /// The directory of blobs.
@@ -106,10 +71,11 @@ impl BlobDir {
     /// A blob that is there already is left alone.
     pub(crate) fn commit(&self, temp: BlobWriter) -> io::Result<Received> {
         let received = temp.received();
+        let file = temp.file;
         let target = self.path(received.md5);
         if !target.exists() {
-            temp.file.as_file().sync_data()?;
-            temp.file.persist(&target).map_err(|refused| refused.error)?;
+            file.as_file().sync_data()?;
+            file.persist(&target).map_err(|refused| refused.error)?;
             if let Some(parent) = target.parent() {
                 File::open(parent)?.sync_all()?;
             }
@@ -121,7 +87,7 @@ impl BlobDir {
     pub(crate) fn put_unsynced(&self, bytes: &[u8]) -> io::Result<Received> {
         let mut digests = Digests::new();
         digests.update(bytes);
-        let received = Received { md5: digests.md5(), xxh128: digests.xxh128(), size: bytes.len() as u64 };
+        let received = digests.finish(bytes.len() as u64);
         let target = self.path(received.md5);
         if !target.exists() {
             let temp = self.root.join("tmp").join(received.md5.hex());
@@ -151,26 +117,22 @@ impl BlobDir {
 
 /// Both digests of a stream of bytes.
 struct Digests {
-    md5: Md5,
-    xxh: Box<Xxh3>,
+    md5: Hasher,
+    xxh128: Hasher,
 }
 
 impl Digests {
     fn new() -> Self {
-        Self { md5: Md5::new(), xxh: Box::new(Xxh3::new()) }
+        Self { md5: Hasher::new(Algorithm::Md5), xxh128: Hasher::new(Algorithm::Xxh128) }
     }
 
     fn update(&mut self, bytes: &[u8]) {
         self.md5.update(bytes);
-        self.xxh.update(bytes);
+        self.xxh128.update(bytes);
     }
 
-    fn md5(&self) -> Digest {
-        Digest(self.md5.clone().finalize().into())
-    }
-
-    fn xxh128(&self) -> Digest {
-        Digest(self.xxh.digest128().to_be_bytes())
+    fn finish(&self, size: u64) -> Received {
+        Received { md5: self.md5.clone().finish(), xxh128: self.xxh128.clone().finish(), size }
     }
 }
 
@@ -184,7 +146,7 @@ pub(crate) struct BlobWriter {
 impl BlobWriter {
     /// Digests and size of what was written so far.
     pub(crate) fn received(&self) -> Received {
-        Received { md5: self.digests.md5(), xxh128: self.digests.xxh128(), size: self.size }
+        self.digests.finish(self.size)
     }
 }
 
@@ -229,13 +191,6 @@ mod tests {
         std::mem::forget(temp);
         BlobDir::open(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
-        assert!(!blobs.path(Digest::md5(b"half")).exists());
-    }
-
-    #[test]
-    fn only_digests_make_names() {
-        for text in ["", "../../etc/passwd", "zz414a2abc4b2a76b9719d911017c592", "5d41402abc4b2a76b9719d911017c5"] {
-            assert_eq!(Digest::from_hex(text), None, "{text}");
-        }
+        assert!(!blobs.path(Digest::of(Algorithm::Md5, b"half")).exists());
     }
 }

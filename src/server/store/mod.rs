@@ -35,9 +35,6 @@ pub(crate) mod time;
 pub(crate) mod versions;
 pub(crate) mod writing;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     fs::{self, File},
     path::Path,
@@ -47,7 +44,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use self::{
-    blobs::{BlobDir, Digest},
+    blobs::BlobDir,
     error::{Result, StoreError},
     ids::Kind,
 };

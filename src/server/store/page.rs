@@ -19,11 +19,11 @@ const MAX_SIZE: usize = 10_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PageRequest {
     /// Rows wanted, from the front.
-    pub(crate) first: Option<i64>,
+    pub(crate) first: Option<usize>,
     /// Start after this cursor.
     pub(crate) after: Option<String>,
     /// Rows wanted, from the back.
-    pub(crate) last: Option<i64>,
+    pub(crate) last: Option<usize>,
     /// End before this cursor.
     pub(crate) before: Option<String>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct PageRequest {
 impl PageRequest {
     /// Everything a page may hold.
     pub(crate) fn largest() -> Self {
-        Self { first: Some(MAX_SIZE as i64), ..Self::default() }
+        Self { first: Some(MAX_SIZE), ..Self::default() }
     }
 
     fn backwards(&self) -> bool {
@@ -42,7 +42,7 @@ impl PageRequest {
     pub(crate) fn size(&self) -> usize {
         self.first
             .or(self.last)
-            .map_or(DEFAULT_SIZE, |n| usize::try_from(n).unwrap_or(0))
+            .unwrap_or(DEFAULT_SIZE)
             .min(MAX_SIZE)
     }
 }

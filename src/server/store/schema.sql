@@ -77,6 +77,7 @@ CREATE INDEX blobs_xxh128 ON blobs(xxh128);
 CREATE TABLE births (
   entity_id INTEGER NOT NULL, md5 BLOB NOT NULL REFERENCES blobs(md5), artifact_id INTEGER NOT NULL,
   PRIMARY KEY (entity_id, md5)) WITHOUT ROWID;
+CREATE INDEX births_md5 ON births(md5);
 
 CREATE TABLE manifests (
   id INTEGER PRIMARY KEY, artifact_id INTEGER NOT NULL, type TEXT NOT NULL, name TEXT NOT NULL,
