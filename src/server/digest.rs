@@ -72,6 +72,7 @@ impl Digest {
 }
 
 /// Computes a [`Digest`] piece by piece.
+#[derive(Clone)]
 pub(crate) enum Hasher {
     /// Towards an MD5.
     Md5(md5::Md5),
