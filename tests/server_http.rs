@@ -368,7 +368,7 @@ async fn accounts_and_teams_can_be_made() {
     let harness = Harness::new().await;
     let post = |path: &str, body: Value| harness.http.post(harness.url(path)).json(&body).send();
     let user: Value = post("/_test/users", json!({"username": "ann"})).await.unwrap().json().await.unwrap();
-    assert_eq!(user["username"], "ann");
+    assert_eq!(user["username"], "ann", "{user}");
     let key = user["api_key"].as_str().unwrap();
     let again = post("/_test/users", json!({"username": "ann"})).await.unwrap();
     assert_eq!(again.status(), 409);
