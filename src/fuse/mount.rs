@@ -19,6 +19,7 @@ use super::options::{MountError, MountOptions};
 use super::preflight::{ask, check_mount_point};
 use super::session::Mounted;
 use super::shared::Shared;
+use super::watcher::Watcher;
 use crate::vfs::Vfs;
 
 /// Threads that read requests. They only decode and spawn; the second one keeps the first reply
@@ -44,11 +45,7 @@ pub fn mount(
     runtime: &Handle,
 ) -> Result<Mounted, MountError> {
     let mount_point = check_mount_point(&options.mount_point)?;
-    let Attached {
-        device,
-        entry,
-        watcher,
-    } = attach(&mount_point, options)?;
+    let Attached { device, entry } = attach(&mount_point, options)?;
     let unmount = || {
         if let Err(why) = mount_table::unmount_entry(&entry) {
             warn!(%why, "a failed mount could not be removed");
@@ -73,6 +70,12 @@ pub fn mount(
         .inspect_err(|_| unmount())
         .map_err(refused("no thread for notifications"))?;
     vfs.attach_kernel(Arc::clone(&notices) as _);
+    let watcher = options
+        .auto_unmount
+        .then(|| Watcher::start(&entry))
+        .transpose()
+        .inspect_err(|_| unmount())
+        .map_err(refused("no process for --auto-unmount"))?;
     let ended = run(session)
         .inspect_err(|_| unmount())
         .map_err(refused("no thread for requests"))?;
