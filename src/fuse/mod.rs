@@ -25,6 +25,10 @@ mod options;
 mod preflight;
 mod session;
 mod shared;
+mod watcher;
+
+#[cfg(test)]
+mod tests;
 
 pub use mount::mount;
 pub use mount_table::{MountEntry, our_mounts, unmount_path};

@@ -19,6 +19,7 @@ use super::options::{MountError, MountOptions};
 use super::preflight::{ask, check_mount_point};
 use super::session::Mounted;
 use super::shared::Shared;
+use super::watcher::Watcher;
 use crate::vfs::Vfs;
 
 /// Threads that read requests. They only decode and spawn; the second one keeps the first reply
@@ -44,11 +45,9 @@ pub fn mount(
     runtime: &Handle,
 ) -> Result<Mounted, MountError> {
     let mount_point = check_mount_point(&options.mount_point)?;
-    let Attached {
-        device,
-        entry,
-        watcher,
-    } = attach(&mount_point, options)?;
+    // Before mounting: a look at a path below a mount without a session waits for ever.
+    let stack_depth = stack_depth(options);
+    let Attached { device, entry } = attach(&mount_point, options)?;
     let unmount = || {
         if let Err(why) = mount_table::unmount_entry(&entry) {
             warn!(%why, "a failed mount could not be removed");
@@ -62,7 +61,7 @@ pub fn mount(
             source,
         }
     };
-    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth(options)));
+    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth));
     let requests = TaskTracker::new();
     let adapter = Adapter::new(Arc::clone(&shared), requests.clone(), runtime.clone());
     let (acl, config) = session_config(options);
@@ -73,6 +72,12 @@ pub fn mount(
         .inspect_err(|_| unmount())
         .map_err(refused("no thread for notifications"))?;
     vfs.attach_kernel(Arc::clone(&notices) as _);
+    let watcher = options
+        .auto_unmount
+        .then(|| Watcher::start(&entry))
+        .transpose()
+        .inspect_err(|_| unmount())
+        .map_err(refused("no process for --auto-unmount"))?;
     let ended = run(session)
         .inspect_err(|_| unmount())
         .map_err(refused("no thread for requests"))?;

@@ -22,6 +22,9 @@ mod mutations;
 mod nodes;
 mod options;
 
+#[cfg(test)]
+mod tests;
+
 pub use attributes::{Attr, Entry};
 pub use directories::{DirEntry, OpenDirectory};
 pub use errno::Errno;
@@ -129,9 +132,7 @@ impl Vfs {
         if let Some(kernel) = self.kernel.get() {
             for node in excess {
                 let parent = self.inodes.lock().number(&node.parent().identity());
-                let path = node.path();
-                let name = path.rsplit('/').next().unwrap_or_default();
-                kernel.drop_entry(parent, OsStr::new(name));
+                kernel.drop_entry(parent, OsStr::new(node.name()));
             }
         }
         ino
