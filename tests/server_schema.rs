@@ -167,7 +167,7 @@ struct Way {
 }
 
 impl Way {
-    fn into(&self, field: &str, key: &str, condition: &str) -> Self {
+    fn deeper(&self, field: &str, key: &str, condition: &str) -> Self {
         Self {
             before: format!("{}{key}: {field} {{ __typename ... on {condition} {{ ", self.before),
             after: format!(" }} }}{}", self.after),
@@ -312,7 +312,7 @@ async fn every_field_of_every_object_is_answered() {
                 let Some(name) = found["__typename"].as_str() else { continue };
                 if !visited.contains_key(name) {
                     let key = format!("k{}", visited.len());
-                    visited.insert(name.to_owned(), way.into(&call, &key, name));
+                    visited.insert(name.to_owned(), way.deeper(&call, &key, name));
                     queue.push_back(name.to_owned());
                 }
             }
