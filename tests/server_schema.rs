@@ -267,6 +267,19 @@ async fn populate(harness: &Harness) -> BTreeMap<&'static str, String> {
         "members": [{"username": entity, "role": "admin"}]});
     let team = harness.http.post(harness.url("/_test/teams")).json(&team).send().await.unwrap();
     assert_eq!(team.status(), 200);
+    let query = "query($e: String!) { viewer { id } entity(name: \"red\") { id }
+        project(name: \"p\", entityName: $e) { id } }";
+    let ids = harness.data(query, json!({ "e": entity })).await;
+    for query in [
+        format!("mutation {{ createProjectMembers(input: {{projectId: {}, userIds: [{}],
+            teamIds: [{}]}}) {{ success }} }}",
+            ids["project"]["id"], ids["viewer"]["id"], ids["entity"]["id"]),
+        format!("mutation {{ createArtifactCollectionTagAssignments(input: {{
+            entityName: \"{entity}\", projectName: \"p\", artifactCollectionName: \"walk\",
+            tags: [{{tagName: \"t\"}}]}}) {{ tags {{ id }} }} }}"),
+    ] {
+        harness.data(&query, json!({})).await;
+    }
     BTreeMap::from([
         ("artifact", quoted(&logged.id)),
         ("sequence", quoted(sequence)),
@@ -338,7 +351,7 @@ const UNREACHABLE: [&str; 8] = [
     "ArtifactCollectionAlias",
     "UploadMultipartUrls",
     "UploadUrlPart",
-    "ProjectTeamMember",
+    "FeatureFlag",
 ];
 
 fn composite(definition: &TypeDefinition<'static, String>, name: &str) -> bool {

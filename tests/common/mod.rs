@@ -107,7 +107,7 @@ impl Harness {
     pub(crate) async fn begin(&self, collection: &str, digest: &str) -> Logged {
         let entity = self.server.entity();
         let input = json!({"entityName": entity, "projectName": "p", "artifactTypeName": "dataset",
-            "artifactCollectionName": collection, "digest": digest,
+            "artifactCollectionName": collection, "digest": digest, "runName": "run1",
             "digestAlgorithm": "MANIFEST_MD5",
             "aliases": [{"artifactCollectionName": collection, "alias": "latest"}]});
         self.data(
