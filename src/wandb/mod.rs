@@ -2,6 +2,7 @@
 
 mod auth;
 mod client;
+pub mod config;
 
 pub use auth::{Authorization, Secret, TokenSource};
 pub use client::ClientConfig;
