@@ -2,82 +2,318 @@
 //! metadata files, the content tree of a manifest.
 //!
 //! Async, pure of kernel and of HTTP: it talks to the world through [`Hub`](crate::model::Hub) and
-//! [`Blobs`](crate::model::Blobs) only.
+//! [`Blobs`](crate::model::Blobs) only. A lookup asks for one name and never lists; a listing is a
+//! cursor over pages; everything asked is remembered in one bounded place ([`resolve`]).
 
+mod address;
+mod alias;
+mod artifact_type;
+mod attributes;
+mod collection;
+mod content;
+mod entity;
+mod metadata;
+mod names;
 mod node;
+mod options;
+mod place;
+mod project;
+mod resolve;
+mod root;
+mod shared;
+mod state;
+mod version;
+mod walk;
+mod xattr;
 
 pub use node::{Attributes, Child, Freshness, Identity, Kind, Listing, Opened};
+pub use options::{MountState, Report, TreeOptions};
+pub use place::Node;
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
-use crate::model::{Blobs, Error, Hub};
+use crate::model::{Blobs, Error, ErrorKind, Hub, ListOptions, NodePath, Upcoming};
+use content::{Following, manifest_content};
+use place::{ContentNode, Place};
+use root::README;
+use shared::{Answer, Shared, not_a_directory};
+use walk::{ContentWalk, KnownWalk, Walk};
 
-/// A node of the tree.
-#[derive(Debug, Clone)]
-pub struct Node;
-
-/// The tree.
-pub struct Tree;
+/// The tree. Clones by reference count.
+#[derive(Clone)]
+pub struct Tree {
+    shared: Arc<Shared>,
+}
 
 impl Tree {
-    /// A tree.
-    pub fn new(_hub: Arc<dyn Hub>, _blobs: Arc<dyn Blobs>) -> Self {
-        Self
+    /// A tree over a control plane and a data plane. Asks for nothing yet.
+    pub fn new(hub: Arc<dyn Hub>, blobs: Arc<dyn Blobs>, options: TreeOptions) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(hub, blobs, options)),
+        }
     }
-    /// Resolves the root.
+
+    /// The root of the mount. The first call resolves it, and an alias in it for good; with the whole
+    /// tree as root it also learns the viewer's entities.
+    ///
+    /// # Errors
+    /// What the server says; [`ErrorKind::NotFound`] for a root that is not there.
     pub async fn root(&self) -> Result<Node, Error> {
-        Ok(Node)
+        Ok(self.rooted().await?.0.clone())
     }
-    /// One name.
-    pub async fn lookup(
+
+    /// What the root resolved to: `/`, or a path like `entity/project/type/collection/v7`.
+    ///
+    /// # Errors
+    /// As [`Self::root`].
+    pub async fn resolved(&self) -> Result<String, Error> {
+        Ok(self.rooted().await?.1.clone())
+    }
+
+    async fn rooted(&self) -> Result<&(Node, String), Error> {
+        let root = &self.shared.root;
+        root.get_or_try_init(|| address::mount_root(&self.shared))
+            .await
+    }
+
+    /// One name in a directory: at most one request, whatever the directory holds. The answer, also
+    /// that there is none, holds for the [`Freshness`].
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn lookup(&self, dir: &Node, name: &OsStr) -> Answer {
+        lookup(&self.shared, dir, name).await
+    }
+
+    /// A walk through a directory. Costs nothing before its first page.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for what is no directory.
+    pub fn list(&self, dir: &Node) -> Result<Box<dyn Listing>, Error> {
+        let shared = self.shared.clone();
+        Ok(match &dir.0 {
+            Place::Files(version) => Box::new(ContentWalk::new(shared, version.clone(), 0)),
+            Place::Content(node) if node.tree.is_directory(node.index) => {
+                Box::new(ContentWalk::new(shared, node.version.clone(), node.index))
+            }
+            Place::Version(version) => Box::new(KnownWalk::version(version)),
+            Place::State(above) => Box::new(KnownWalk::new(state::files(above))),
+            _ if dir.kind() == Kind::Directory => Box::new(Walk::new(shared, dir.clone())),
+            _ => return Err(not_a_directory(dir)),
+        })
+    }
+
+    /// A walk through the collections of a type or the versions of a collection that match: `options`
+    /// go to the server, `tags` must all be there. No links, no metadata file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for any other node.
+    pub fn list_with(
         &self,
-        _dir: &Node,
-        _name: &OsStr,
-    ) -> Result<(Option<Node>, Freshness), Error> {
-        Ok((None, Freshness::Immutable))
+        dir: &Node,
+        options: ListOptions,
+        tags: Vec<String>,
+    ) -> Result<Box<dyn Listing>, Error> {
+        match &dir.0 {
+            Place::Type(_) | Place::Collection(_) => {
+                let walk = Walk::asking(self.shared.clone(), dir.clone(), options, tags);
+                Ok(Box::new(walk))
+            }
+            _ => {
+                let message =
+                    "only a type or a collection can be filtered, ordered or searched by tag";
+                Err(Error::new(ErrorKind::Invalid, dir.path(), message))
+            }
+        }
     }
-    /// A walk.
-    pub fn list(&self, _dir: &Node) -> Result<Box<dyn Listing>, Error> {
-        Err(Error::new(crate::model::ErrorKind::NotFound, "", ""))
+
+    /// Any node by its path from the top, whatever the root of the mount is. An alias gives its
+    /// version; the SDK's spelling gives the version directory.
+    ///
+    /// # Errors
+    /// What the server says; [`ErrorKind::NotFound`] when there is no such node.
+    pub async fn resolve(&self, path: &NodePath) -> Result<Node, Error> {
+        address::resolve(&self.shared, path).await
     }
-    /// Attributes.
-    pub async fn attributes(&self, _node: &Node) -> Result<(Attributes, Freshness), Error> {
-        Err(Error::new(crate::model::ErrorKind::NotFound, "", ""))
+
+    /// Node `index` of the content of `version` (the directory that [`Node::version`] gives), 0 being
+    /// `files/`. Free while the content tree is in memory, else it is read again from the disk cache.
+    ///
+    /// # Errors
+    /// What the data plane says; [`ErrorKind::NotFound`] for a number that is not there.
+    pub async fn content_node(&self, version: &Node, index: u32) -> Result<Node, Error> {
+        let version = match &version.0 {
+            Place::Version(version) | Place::Files(version) => version.clone(),
+            Place::Content(node) => node.version.clone(),
+            _ => return Err(not_a_directory(version)),
+        };
+        if index == 0 {
+            return Ok(Node(Place::Files(version)));
+        }
+        let tree = self.shared.content(&version).await?;
+        if index >= tree.len() {
+            let message = "its manifest has no such node";
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                version.mount_path(),
+                message,
+            ));
+        }
+        Ok(Node(Place::Content(ContentNode {
+            tree,
+            version,
+            index,
+        })))
     }
-    /// Target of a symlink.
-    pub fn read_link(&self, _node: &Node) -> Result<OsString, Error> {
-        Ok(OsString::new())
+
+    /// Attributes. A metadata file whose value has grown old asks for it again.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn attributes(&self, node: &Node) -> Result<(Attributes, Freshness), Error> {
+        attributes::of(&self.shared, node).await
     }
+
+    /// Target of a symbolic link.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for anything else.
+    pub fn read_link(&self, node: &Node) -> Result<OsString, Error> {
+        match &node.0 {
+            Place::Alias(link) => Ok(link.target.to_string().into()),
+            _ => {
+                let message = "it is not a symbolic link";
+                Err(Error::new(ErrorKind::Invalid, node.path(), message))
+            }
+        }
+    }
+
     /// Opens a regular file.
-    pub async fn open(&self, _node: &Node) -> Result<Opened, Error> {
-        Err(Error::new(crate::model::ErrorKind::NotFound, "", ""))
+    ///
+    /// # Errors
+    /// What the server or the data plane says; [`ErrorKind::Invalid`] for a directory or a link.
+    pub async fn open(&self, node: &Node) -> Result<Opened, Error> {
+        let snapshot = |bytes: Vec<u8>, volatile| Opened::Snapshot {
+            bytes: bytes.into(),
+            volatile,
+        };
+        match &node.0 {
+            Place::Metadata(dir) => {
+                let rendered = metadata::render(&self.shared, dir).await?;
+                Ok(snapshot(rendered.bytes, false))
+            }
+            Place::Readme(_) => Ok(snapshot(README.into(), false)),
+            Place::StateFile(_, file) => {
+                let state = self.shared.options.state.as_deref();
+                let bytes = state.map(|state| file.bytes(state)).unwrap_or_default();
+                Ok(snapshot(bytes, true))
+            }
+            Place::Manifest(version) => {
+                let content = manifest_content(version);
+                let blob = self.shared.blobs.open(&content, None).await?;
+                let size_unknown = false;
+                Ok(Opened::Blob { blob, size_unknown })
+            }
+            Place::Content(content) => self.open_content(node, content).await,
+            _ => {
+                let message = "it is not a regular file";
+                Err(Error::new(ErrorKind::Invalid, node.path(), message))
+            }
+        }
     }
+
+    async fn open_content(&self, node: &Node, at: &ContentNode) -> Result<Opened, Error> {
+        let Some(content) = at.tree.content(at.index, &at.version) else {
+            let message = "it is a directory";
+            return Err(Error::new(ErrorKind::Invalid, node.path(), message));
+        };
+        let upcoming: Arc<dyn Upcoming> = Arc::new(Following {
+            tree: at.tree.clone(),
+            version: at.version.clone(),
+            after: at.index,
+        });
+        Ok(Opened::Blob {
+            blob: self.shared.blobs.open(&content, Some(upcoming)).await?,
+            size_unknown: at.tree.size_unknown(at.index),
+        })
+    }
+
     /// Names of extended attributes; no request.
-    pub fn xattr_names(&self, _node: &Node) -> Vec<&'static str> {
-        Vec::new()
+    pub fn xattr_names(&self, node: &Node) -> Vec<&'static str> {
+        xattr::names(&self.shared, node)
     }
+
     /// One extended attribute; no request.
-    pub fn xattr(&self, _node: &Node, _name: &OsStr) -> Option<Vec<u8>> {
-        None
+    pub fn xattr(&self, node: &Node, name: &OsStr) -> Option<Vec<u8>> {
+        xattr::value(&self.shared, node, name.to_str()?)
+    }
+
+    /// Keeps why the last operation on a node failed, for `user.wandbfs.error`; `None` forgets it.
+    /// The newest 1,024 are kept.
+    pub fn note_error(&self, node: &Node, message: Option<&str>) {
+        xattr::note(&self.shared, node, message);
+    }
+
+    /// The server's id of a node, where its value is known; no request.
+    pub fn id(&self, node: &Node) -> Option<String> {
+        xattr::id(node)
     }
 }
 
-impl Node {
-    /// Identity.
-    pub fn identity(&self) -> Identity {
-        Identity::Named("".into())
+async fn lookup(shared: &Arc<Shared>, dir: &Node, name: &OsStr) -> Answer {
+    if let Some(state) = state::child(shared, dir, name) {
+        return shared.known(state);
     }
-    /// Kind.
-    pub fn kind(&self) -> Kind {
-        Kind::Directory
+    if name == dir.metadata_name() && has_metadata(dir) {
+        return shared.known(dir.metadata());
     }
-    /// The directory above; itself for the root.
-    pub fn parent(&self) -> Node {
-        Node
+    match &dir.0 {
+        Place::Root(dir) => root::child(shared, dir, name).await,
+        Place::Entity(dir) => entity::child(shared, dir, name).await,
+        Place::Project(dir) => project::child(shared, dir, name).await,
+        Place::Type(dir) => artifact_type::child(shared, dir, name).await,
+        Place::Collection(dir) => collection::child(shared, dir, name).await,
+        Place::Version(dir) => {
+            let node = version::child(dir, name);
+            let freshness = version::child_freshness(shared, node.as_ref());
+            Ok((node, freshness))
+        }
+        Place::Files(version) => {
+            let tree = shared.content(version).await?;
+            Ok(content_child(&tree, version, 0, name))
+        }
+        Place::Content(node) => Ok(content_child(&node.tree, &node.version, node.index, name)),
+        Place::State(above) => {
+            let file = state::files(above)
+                .into_iter()
+                .find(|file| name == file.name());
+            Ok((file, Freshness::Immutable))
+        }
+        _ => Err(not_a_directory(dir)),
     }
-    /// Path relative to the mount point, for logs.
-    pub fn path(&self) -> String {
-        String::new()
-    }
+}
+
+fn has_metadata(dir: &Node) -> bool {
+    matches!(
+        dir.0,
+        Place::Entity(_) | Place::Project(_) | Place::Type(_) | Place::Collection(_)
+    )
+}
+
+fn content_child(
+    tree: &Arc<content::ContentTree>,
+    version: &Arc<version::VersionDir>,
+    directory: u32,
+    name: &OsStr,
+) -> (Option<Node>, Freshness) {
+    let index = tree.find(directory, name.as_encoded_bytes());
+    let node = index.map(|index| {
+        Node(Place::Content(ContentNode {
+            tree: tree.clone(),
+            version: version.clone(),
+            index,
+        }))
+    });
+    (node, Freshness::Immutable)
 }

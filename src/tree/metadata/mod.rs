@@ -1,0 +1,124 @@
+//! The metadata files: what the server knows about a directory, as JSON.
+//!
+//! Key order is pinned (INTERFACE), indented by two spaces, a newline at the end. Rendering is a
+//! function of the node's value, so the size that `stat` gives is the size that `read` finds.
+
+mod render;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::attributes::time_of;
+use super::place::{CollectionDir, Node, Place};
+use super::shared::{Shared, not_a_directory};
+use super::{artifact_type, entity, project, root, version};
+use crate::model::{Collection, Error};
+
+/// A metadata file of this moment.
+pub(crate) struct Rendered {
+    /// Its text.
+    pub(crate) bytes: Vec<u8>,
+    /// Updated time of its node.
+    pub(crate) mtime: SystemTime,
+}
+
+/// Renders the metadata file of `dir`, asking for what the node lacks or what has grown old.
+///
+/// # Errors
+/// What the server says; [`NotFound`](crate::model::ErrorKind::NotFound) when the node is gone.
+pub(crate) async fn render(shared: &Arc<Shared>, dir: &Node) -> Result<Rendered, Error> {
+    let (value, times) = match &dir.0 {
+        Place::Entity(dir) => {
+            let fresh = root::refresh(shared, dir).await?;
+            let value = fresh.value.as_ref();
+            let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
+            (value.map(|v| render::entity(v, &*shared.hub)), times)
+        }
+        Place::Project(dir) => {
+            let fresh = entity::refresh(shared, dir).await?;
+            let value = fresh.value.as_ref();
+            let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
+            (value.map(|v| render::project(v, &*shared.hub)), times)
+        }
+        Place::Type(dir) => {
+            let fresh = project::refresh(shared, dir).await?;
+            let value = fresh.value.as_ref();
+            let times = value.map(|v| (None, v.created_at.clone()));
+            (value.map(render::artifact_type), times)
+        }
+        Place::Collection(dir) => {
+            let fresh = artifact_type::refresh(shared, dir).await?;
+            let aliases = all_aliases(shared, &fresh).await?;
+            let value = fresh.value.as_ref();
+            let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
+            (value.map(|v| render::collection(v, &aliases)), times)
+        }
+        Place::Version(dir) => {
+            let fresh = version::refresh(shared, dir).await?;
+            let value = fresh.value();
+            let times = (value.updated_at.clone(), value.created_at.clone());
+            (Some(render::version(value, &*shared.hub)), Some(times))
+        }
+        _ => return Err(not_a_directory(dir)),
+    };
+    let (updated, created) = times.unwrap_or_default();
+    let mtime = time_of(updated.as_deref()).or_else(|| time_of(created.as_deref()));
+    Ok(Rendered {
+        bytes: text(&value.unwrap_or_default()),
+        mtime: mtime.unwrap_or(shared.started),
+    })
+}
+
+/// Fetches, beside the first page of a listing, what the metadata file in it will need. A failure is
+/// told to whoever then looks at that file.
+pub(crate) async fn prepare(shared: &Arc<Shared>, dir: &Node) {
+    let lacks = match &dir.0 {
+        Place::Entity(dir) => dir.value.is_none(),
+        Place::Project(dir) => dir.value.is_none(),
+        Place::Type(dir) => dir.value.is_none(),
+        Place::Collection(dir) => dir.value.as_ref().is_none_or(|value| value.more_aliases),
+        _ => false,
+    };
+    if lacks {
+        let _told_later = render(shared, dir).await;
+    }
+}
+
+/// The aliases that came with a collection and, where there are more, those too.
+async fn all_aliases(shared: &Arc<Shared>, dir: &Arc<CollectionDir>) -> Result<Vec<String>, Error> {
+    let Some(value) = dir.value.as_ref() else {
+        return Ok(Vec::new());
+    };
+    let mut aliases = value.aliases.clone();
+    if value.more_aliases {
+        for alias in more_aliases(shared, dir, value).await?.iter() {
+            if !aliases.contains(alias) {
+                aliases.push(alias.clone());
+            }
+        }
+    }
+    Ok(aliases)
+}
+
+async fn more_aliases(
+    shared: &Arc<Shared>,
+    dir: &CollectionDir,
+    value: &Collection,
+) -> Result<Arc<[String]>, Error> {
+    let (ask, value) = (shared.clone(), value.clone());
+    let ask = move || async move { Ok(ask.hub.collection_aliases(&value).await?.into()) };
+    Ok(shared
+        .aliases
+        .get_or(dir.identity.clone(), ask)
+        .await?
+        .value)
+}
+
+fn text(value: &Value) -> Vec<u8> {
+    // A map with text keys can always be rendered.
+    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
