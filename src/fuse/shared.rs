@@ -1,0 +1,116 @@
+//! What the requests of one mount and its owner share: the way to `vfs`, the bound on reads, the
+//! open modes, and whether the mount still takes requests in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::open_mode::{Mode, OpenModes, Wanted};
+use crate::vfs::{Caching, Errno, OpenFile, Vfs};
+
+/// Reads that run at once. The kernel asks for up to 1 MiB each, so replies hold 64 MiB at most.
+const READS: usize = 64;
+
+/// Smallest file that the kernel reads by itself. Below, registering the file costs more than the
+/// copies it saves: 26 k opens a second instead of 64 k.
+const PASSTHROUGH_FROM: u64 = 1 << 20;
+
+/// What requests and the mount's owner share.
+pub(crate) struct Shared {
+    pub(super) vfs: Arc<Vfs>,
+    pub(super) reads: Semaphore,
+    pub(super) modes: Mutex<OpenModes<BackingId>>,
+    closing: AtomicBool,
+    stack_depth: Option<u32>,
+    passthrough: AtomicBool,
+}
+
+impl Shared {
+    /// `stack_depth` is given where passthrough is wanted and allowed.
+    pub(crate) fn new(vfs: Arc<Vfs>, stack_depth: Option<u32>) -> Self {
+        Self {
+            vfs,
+            reads: Semaphore::new(READS),
+            modes: Mutex::default(),
+            closing: AtomicBool::new(false),
+            stack_depth,
+            passthrough: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes in nothing new from now on.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Relaxed);
+    }
+
+    /// What passthrough needs of the kernel; `None` where it is not wanted or not allowed.
+    pub(crate) fn stack_depth(&self) -> Option<u32> {
+        self.stack_depth
+    }
+
+    /// Remembers what the kernel said to it.
+    pub(crate) fn passthrough_granted(&self, granted: bool) {
+        self.passthrough.store(granted, Relaxed);
+    }
+
+    /// Whether the kernel granted passthrough and no file was refused since.
+    pub(crate) fn passthrough(&self) -> bool {
+        self.passthrough.load(Relaxed)
+    }
+
+    /// `ENODEV` once the mount takes nothing in.
+    pub(crate) fn is_open(&self) -> Result<(), Errno> {
+        if self.closing.load(Relaxed) {
+            Err(Errno::ENODEV)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn wanted(&self, caching: &Caching) -> Wanted {
+        match caching {
+            Caching::Keep { file } => {
+                let large = || file.metadata().is_ok_and(|m| m.len() >= PASSTHROUGH_FROM);
+                if self.passthrough() && large() {
+                    Wanted::Passthrough
+                } else {
+                    Wanted::Cached { keep: true }
+                }
+            }
+            Caching::UntilNextOpen => Wanted::Cached { keep: false },
+            Caching::Never => Wanted::Direct,
+        }
+    }
+
+    /// Fixes the mode of an open and answers it.
+    pub(crate) fn answer_open(&self, ino: u64, open: &OpenFile, reply: ReplyOpen) {
+        let wanted = self.wanted(&open.caching);
+        let mode = self.modes.lock().open(ino, wanted, || {
+            let Caching::Keep { file } = &open.caching else {
+                return None;
+            };
+            reply
+                .open_backing(file)
+                .inspect_err(|why| {
+                    debug!(%why, "the kernel refuses passthrough; reading files here from now on");
+                    self.passthrough.store(false, Relaxed);
+                })
+                .ok()
+        });
+        let handle = FileHandle(open.handle);
+        // Nothing is ever written, so there is nothing to flush at close.
+        let flags = FopenFlags::FOPEN_NOFLUSH;
+        match mode {
+            Mode::Cached { keep: true } => {
+                reply.opened(handle, flags | FopenFlags::FOPEN_KEEP_CACHE);
+            }
+            Mode::Cached { keep: false } => reply.opened(handle, flags),
+            Mode::Direct => reply.opened(handle, flags | FopenFlags::FOPEN_DIRECT_IO),
+            Mode::Passthrough(id) => reply.opened_passthrough(handle, flags, &id),
+        }
+    }
+}

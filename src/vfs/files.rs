@@ -1,0 +1,118 @@
+//! Open files.
+
+use std::fs;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Vfs;
+use super::errno::{Errno, Operation};
+use crate::model::ErrorKind;
+use crate::tree::{Kind, Node, Opened};
+
+/// An open regular file.
+pub(super) struct File {
+    ino: u64,
+    node: Node,
+    opened: Opened,
+}
+
+/// What the kernel may do with the pages of an open file.
+#[derive(Debug, Clone)]
+pub enum Caching {
+    /// Verified and immutable: keep pages across opens. The file on disk may be read directly.
+    Keep {
+        /// The verified bytes.
+        file: Arc<fs::File>,
+    },
+    /// Keep pages until the next open: bytes that may change between opens, or that are not
+    /// verified yet and must not outlive a mismatch.
+    UntilNextOpen,
+    /// Keep nothing: the size that `stat` gave may be wrong.
+    Never,
+}
+
+/// The answer to an open.
+#[derive(Debug, Clone)]
+pub struct OpenFile {
+    /// Number to read and release by.
+    pub handle: u64,
+    /// What may be cached.
+    pub caching: Caching,
+}
+
+impl Vfs {
+    /// Opens a file. Costs no request for content: its first read does.
+    ///
+    /// # Errors
+    /// `EROFS` for `writing` (any of write access and truncation), else by the table.
+    pub async fn open(&self, ino: u64, writing: bool) -> Result<OpenFile, Errno> {
+        if writing {
+            return Err(Errno::EROFS);
+        }
+        let node = self.node(Operation::Open, ino).await?;
+        match node.kind() {
+            Kind::File => {}
+            Kind::Directory => return Err(Errno::EISDIR),
+            Kind::Symlink => return Err(Errno::EINVAL),
+        }
+        let opened = self
+            .tree
+            .open(&node)
+            .await
+            .map_err(|why| self.fail(Operation::Open, &node, None, &why))?;
+        let caching = caching_of(&opened);
+        self.inodes.lock().opened(ino);
+        let handle = self.files.insert(File { ino, node, opened });
+        Ok(OpenFile { handle, caching })
+    }
+
+    /// Bytes `offset .. offset + size`, shorter only at the end of the file. A slice of what is in
+    /// memory, or whatever the store hands up: nothing is copied here.
+    ///
+    /// # Errors
+    /// `EBADF` for an unknown handle, else by the table. Bytes that failed their digest also leave
+    /// the page cache.
+    pub async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<Bytes, Errno> {
+        let file = self.files.get(handle)?;
+        match &file.opened {
+            Opened::Snapshot { bytes, .. } => {
+                let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
+                let end = start.saturating_add(size as usize).min(bytes.len());
+                Ok(bytes.slice(start..end))
+            }
+            Opened::Blob { blob, .. } => blob.read_at(offset, size).await.map_err(|why| {
+                if why.kind() == ErrorKind::Corrupt
+                    && let Some(kernel) = self.kernel.get()
+                {
+                    kernel.drop_pages(file.ino);
+                }
+                self.fail(Operation::Read, &file.node, None, &why)
+            }),
+        }
+    }
+
+    /// Closes a file.
+    ///
+    /// # Errors
+    /// `EBADF` for an unknown handle.
+    pub fn release(&self, handle: u64) -> Result<(), Errno> {
+        let file = self.files.remove(handle)?;
+        self.inodes.lock().closed(file.ino);
+        Ok(())
+    }
+}
+
+fn caching_of(opened: &Opened) -> Caching {
+    match opened {
+        Opened::Snapshot { volatile: true, .. }
+        | Opened::Blob {
+            size_unknown: true, ..
+        } => Caching::Never,
+        Opened::Snapshot { .. } => Caching::UntilNextOpen,
+        Opened::Blob { blob, .. } => match blob.file() {
+            Some(file) => Caching::Keep { file },
+            None => Caching::UntilNextOpen,
+        },
+    }
+}
