@@ -37,7 +37,11 @@ pub(crate) struct CatArgs {
 /// Runs the command.
 pub(crate) fn run(args: &CatArgs) -> Outcome {
     let environment = Environment::of_process();
-    let config = configuration(&args.credential, args.source.cache_dir.as_ref(), &environment)?;
+    let config = configuration(
+        &args.credential,
+        args.source.cache_dir.as_ref(),
+        &environment,
+    )?;
     let what = format!("cat {}", args.path);
     let path = assemble::path(&what, &args.path)?;
     super::runtime()?.block_on(async {

@@ -51,7 +51,10 @@ pub(crate) fn start(
     let log = log_path(flags, mount_point, environment);
     let spawned = open_log(&log).and_then(spawn);
     let mut child = spawned.map_err(|error| {
-        let hint = format!("check that {} can be written, or give --log-file", log.display());
+        let hint = format!(
+            "check that {} can be written, or give --log-file",
+            log.display()
+        );
         Failure::io(what.clone(), &error, hint)
     })?;
     match answer(&mut child, flags.source.timeout + MOUNT_GRACE) {

@@ -33,7 +33,11 @@ pub(crate) fn run(args: &DemoArgs, console: Console) -> Outcome {
     let environment = Environment::of_process();
     let what = format!("demo {}", args.dir.display());
     let data = scratch(&environment).map_err(|error| {
-        Failure::io(what.clone(), &error, "set XDG_CACHE_HOME to a directory that you can write")
+        Failure::io(
+            what.clone(),
+            &error,
+            "set XDG_CACHE_HOME to a directory that you can write",
+        )
     })?;
     let made = make_directory(&args.dir)
         .map_err(|error| Failure::io(what, &error, "name a directory that you can make"))?;

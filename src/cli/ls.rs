@@ -10,7 +10,7 @@ use super::console::Console;
 use super::flags::{CredentialFlags, SourceFlags, configuration};
 use super::outcome::{Failure, Outcome};
 use crate::model::{Error, ListOptions};
-use crate::tree::{Attributes, Kind, ListRequest, Node};
+use crate::tree::{Attributes, Kind, Node};
 use crate::wandb::config::{Config, Environment};
 
 /// Arguments of `ls`.
@@ -35,7 +35,12 @@ pub(crate) struct LsArgs {
     order: Option<String>,
 
     /// Only what has all of these tags
-    #[arg(long, value_name = "T,…", value_delimiter = ',', help_heading = "Choosing")]
+    #[arg(
+        long,
+        value_name = "T,…",
+        value_delimiter = ',',
+        help_heading = "Choosing"
+    )]
     tags: Vec<String>,
 
     /// Stop after so many
@@ -68,7 +73,11 @@ struct Line {
 /// Runs the command.
 pub(crate) fn run(args: &LsArgs, console: Console) -> Outcome {
     let environment = Environment::of_process();
-    let config = configuration(&args.credential, args.source.cache_dir.as_ref(), &environment)?;
+    let config = configuration(
+        &args.credential,
+        args.source.cache_dir.as_ref(),
+        &environment,
+    )?;
     let what = format!("ls {}", args.path);
     let path = assemble::path(&what, &args.path)?;
     super::runtime()?.block_on(async {
@@ -104,24 +113,30 @@ impl Printer<'_> {
     }
 
     async fn directory(&mut self, args: &LsArgs, node: &Node) -> Outcome {
-        let request = ListRequest {
-            options: ListOptions {
-                filters: args.filter.clone(),
-                order: args.order.clone(),
-            },
-            tags: args.tags.clone(),
+        let tree = &self.parts.tree;
+        let options = ListOptions {
+            filters: args.filter.clone(),
+            order: args.order.clone(),
         };
-        let mut listing = self
-            .parts
-            .tree
-            .list_with(node, &request)
-            .map_err(|error| self.failed(&error))?;
+        let chosen = options != ListOptions::default() || !args.tags.is_empty();
+        let mut listing = match chosen {
+            true => tree.list_with(node, options, args.tags.clone()),
+            false => tree.list(node),
+        }
+        .map_err(|error| self.failed(&error))?;
         let mut left = args.limit.unwrap_or(u64::MAX);
         while left > 0
-            && let Some(page) = listing.next_page().await.map_err(|error| self.failed(&error))?
+            && let Some(page) = listing
+                .next_page()
+                .await
+                .map_err(|error| self.failed(&error))?
         {
-            for child in page.iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-                self.print(&child.name.to_string_lossy(), &child.node).await?;
+            for child in page
+                .iter()
+                .take(usize::try_from(left).unwrap_or(usize::MAX))
+            {
+                self.print(&child.name.to_string_lossy(), &child.node)
+                    .await?;
                 left -= 1;
             }
             io::stdout().flush()?;
@@ -145,13 +160,19 @@ impl Printer<'_> {
             serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
             return Ok(out.write_all(b"\n")?);
         }
-        let arrow = line.target.map_or_else(String::new, |to| format!(" -> {to}"));
+        let arrow = line
+            .target
+            .map_or_else(String::new, |to| format!(" -> {to}"));
         let letter = match attributes.kind {
             Kind::Directory => 'd',
             Kind::File => '-',
             Kind::Symlink => 'l',
         };
-        Ok(writeln!(out, "{letter} {:>14} {} {name}{arrow}", line.size, line.mtime)?)
+        Ok(writeln!(
+            out,
+            "{letter} {:>14} {} {name}{arrow}",
+            line.size, line.mtime
+        )?)
     }
 
     fn line(&self, name: &str, node: &Node, attributes: &Attributes) -> Outcome<Line> {

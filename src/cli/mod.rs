@@ -14,6 +14,7 @@ mod flags;
 mod ls;
 mod mount;
 mod mount_options;
+mod offline;
 mod outcome;
 mod process;
 mod runtime_dir;
@@ -162,7 +163,9 @@ fn usage(error: clap::Error) -> Outcome {
                 .and_then(|usage| {
                     let mut words = usage.split_whitespace().take(2);
                     words.next()?;
-                    words.next().filter(|word| word.chars().all(char::is_alphanumeric))
+                    words
+                        .next()
+                        .filter(|word| word.chars().all(char::is_alphanumeric))
                 })
                 .map_or_else(|| "wandbfs".to_owned(), |name| format!("wandbfs {name}"));
             let (why, hint) = match error.kind() {
@@ -183,7 +186,12 @@ fn runtime() -> Outcome<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .map_err(|error| {
-            Failure::io("start", &error, "check the limits on threads and open files").into()
+            Failure::io(
+                "start",
+                &error,
+                "check the limits on threads and open files",
+            )
+            .into()
         })
 }
 
@@ -223,11 +231,22 @@ mod tests {
 
     #[test]
     fn the_run_of_record_use_may_be_left_out() {
-        let (run, point) = mount("wandbfs mount --record-use /mnt").recorded_run_and_mount_point().unwrap();
+        let (run, point) = mount("wandbfs mount --record-use /mnt")
+            .recorded_run_and_mount_point()
+            .unwrap();
         assert_eq!((run, point.to_str().unwrap()), (Some(None), "/mnt"));
-        let (run, point) = mount("wandbfs mount --record-use r1 /mnt").recorded_run_and_mount_point().unwrap();
-        assert_eq!((run, point.to_str().unwrap()), (Some(Some("r1".into())), "/mnt"));
-        assert!(mount("wandbfs mount").recorded_run_and_mount_point().is_err());
+        let (run, point) = mount("wandbfs mount --record-use r1 /mnt")
+            .recorded_run_and_mount_point()
+            .unwrap();
+        assert_eq!(
+            (run, point.to_str().unwrap()),
+            (Some(Some("r1".into())), "/mnt")
+        );
+        assert!(
+            mount("wandbfs mount")
+                .recorded_run_and_mount_point()
+                .is_err()
+        );
     }
 
     #[test]

@@ -10,11 +10,48 @@ use super::mount::MountFlags;
 
 /// Options of mount(8), fstab and the generic FUSE helpers that need nothing from us.
 const GENERIC: [&str; 43] = [
-    "rw", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail",
-    "defaults", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "async", "sync", "dirsync",
-    "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime",
-    "nostrictatime", "lazytime", "nolazytime", "silent", "loud", "mand", "nomand", "iversion",
-    "noiversion", "symfollow", "default_permissions", "fsname", "subtype", "comment", "context",
+    "rw",
+    "auto",
+    "noauto",
+    "user",
+    "nouser",
+    "users",
+    "owner",
+    "group",
+    "_netdev",
+    "nofail",
+    "defaults",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "async",
+    "sync",
+    "dirsync",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "lazytime",
+    "nolazytime",
+    "silent",
+    "loud",
+    "mand",
+    "nomand",
+    "iversion",
+    "noiversion",
+    "symfollow",
+    "default_permissions",
+    "fsname",
+    "subtype",
+    "comment",
+    "context",
     "uhelper",
 ];
 
@@ -60,7 +97,9 @@ fn flag(known: &Command, option: &str, long: &str, value: Option<&str>) -> Resul
         .find(|arg| arg.get_long() == Some(long))
         .ok_or_else(|| format!("-o {option}: there is no such option"))?;
     let takes_value = arg.get_action().takes_values();
-    let optional = arg.get_num_args().is_some_and(|range| range.min_values() == 0);
+    let optional = arg
+        .get_num_args()
+        .is_some_and(|range| range.min_values() == 0);
     match value {
         Some(value) if takes_value => Ok(format!("--{long}={value}")),
         None if !takes_value || optional => Ok(format!("--{long}")),
@@ -83,7 +122,13 @@ mod tests {
     fn options_become_flags_of_the_same_name() {
         assert_eq!(
             flags("ro,allow_other,ttl=5m,root=e/p/c:latest,uid=7").unwrap(),
-            ["--read-only", "--allow-other", "--ttl=5m", "--root=e/p/c:latest", "--uid=7"]
+            [
+                "--read-only",
+                "--allow-other",
+                "--ttl=5m",
+                "--root=e/p/c:latest",
+                "--uid=7"
+            ]
         );
     }
 

@@ -2,11 +2,10 @@
 
 use std::io::Write as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -94,7 +93,12 @@ impl Session {
         let live = Arc::new(Live::new(&flags));
         let (vfs, resolved) = {
             let _inside = runtime.enter();
-            let parts = assemble::parts(&config, &flags.source, shape(&flags, &live)?, live.meter.clone())?;
+            let parts = assemble::parts(
+                &config,
+                &flags.source,
+                shape(&flags, &live)?,
+                live.meter.clone(),
+            )?;
             live.store.set(parts.store.clone()).ok();
             runtime
                 .block_on(open(&parts, &flags, &config))
@@ -110,8 +114,8 @@ impl Session {
             passthrough: !flags.no_passthrough,
             cache_dir: config.cache_dir.value.clone(),
         };
-        let mounted = mount(options, vfs, runtime.handle())
-            .map_err(|error| Failure::mount(what, &error))?;
+        let mounted =
+            mount(&options, vfs, runtime.handle()).map_err(|error| Failure::mount(what, &error))?;
         let own = ProcessId::own();
         let record = MountRecord {
             event: "ready".to_owned(),
@@ -121,7 +125,8 @@ impl Session {
             resolved,
             passthrough: mounted.passthrough(),
             cache_dir: config.cache_dir.value.clone(),
-            log_file: daemon::is_child().then(|| daemon::log_path(&flags, &mount_point, environment)),
+            log_file: daemon::is_child()
+                .then(|| daemon::log_path(&flags, &mount_point, environment)),
             started: own.started,
         };
         live.record.set(record.clone()).ok();
@@ -155,9 +160,17 @@ impl Session {
             dir.remove(&self.record.mountpoint);
         }
         let status = self.live.status();
-        tracing::info!(requests = status.requests, errors = status.errors, uptime_s = status.uptime_s, "ended");
+        tracing::info!(
+            requests = status.requests,
+            errors = status.errors,
+            uptime_s = status.uptime_s,
+            "ended"
+        );
         ended.map_err(|error| {
-            let hint = format!("see who uses it with `fuser -vm {}`", self.record.mountpoint.display());
+            let hint = format!(
+                "see who uses it with `fuser -vm {}`",
+                self.record.mountpoint.display()
+            );
             Failure::io(what, &error, hint).into()
         })
     }
@@ -178,7 +191,7 @@ async fn open(
     };
     let tree = Arc::new(parts.tree.clone());
     let vfs = Vfs::new(tree, parts.meter.clone(), options).await?;
-    Ok((vfs, parts.tree.resolved()))
+    Ok((vfs, parts.tree.resolved().await?))
 }
 
 fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
@@ -192,7 +205,6 @@ fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
         ttl: Some(flags.ttl),
         pin_aliases: flags.pin_aliases,
         show_views: flags.show_views,
-        read_only: flags.read_only,
         state: Some(live.clone()),
     })
 }
@@ -209,7 +221,11 @@ fn warn_of_later_features(flags: &MountFlags) {
 }
 
 /// Makes the mount known to `status` and `unmount`. Without that it is served all the same.
-fn publish(environment: &Environment, record: &MountRecord, live: &Arc<Live>) -> Option<RuntimeDir> {
+fn publish(
+    environment: &Environment,
+    record: &MountRecord,
+    live: &Arc<Live>,
+) -> Option<RuntimeDir> {
     let published = RuntimeDir::open(environment).and_then(|dir| {
         dir.remove(&record.mountpoint); // left behind by a process that was killed
         let listener = UnixListener::bind(dir.socket(&record.mountpoint))?;
@@ -252,7 +268,7 @@ struct Live {
     // Set once each while the mount is put together; the tree that shows them exists before they do.
     record: OnceLock<MountRecord>,
     vfs: OnceLock<Arc<Vfs>>,
-    store: OnceLock<Arc<Store>>,
+    store: OnceLock<Store>,
 }
 
 /// The status object of the interface.
@@ -291,7 +307,7 @@ impl Live {
     }
 
     fn status(&self) -> Status<'_> {
-        let usage = self.store.get().map(|store| store.usage());
+        let (bytes, limit) = self.store.get().map_or((0, 0), Store::cache_usage);
         Status {
             record: self.record.get(),
             uptime_s: self.started.elapsed().as_secs(),
@@ -301,41 +317,35 @@ impl Live {
             open_handles: self.vfs.get().map_or(0, |vfs| vfs.open_handles()),
             pending_saves: 0,
             rss_bytes: process::resident_bytes(),
-            cache: CacheUse {
-                bytes: usage.as_ref().map_or(0, |usage| usage.bytes),
-                limit: usage.as_ref().map_or(0, |usage| usage.limit),
-            },
+            cache: CacheUse { bytes, limit },
         }
     }
 }
 
-fn pretty(value: &impl Serialize) -> Bytes {
+fn pretty(value: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
     text.push(b'\n');
-    text.into()
+    text
 }
 
 impl MountState for Live {
-    fn config(&self) -> Bytes {
+    fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+
+    fn config_json(&self) -> Vec<u8> {
         pretty(&self.config)
     }
 
-    fn stats(&self) -> Bytes {
+    fn stats_json(&self) -> Vec<u8> {
         pretty(&self.status())
     }
 
-    fn errors_log(&self) -> Bytes {
-        self.meter.errors_log().into()
+    fn errors_log(&self) -> Vec<u8> {
+        self.meter.errors_log()
     }
 
-    fn requests_log(&self) -> Bytes {
-        self.meter.requests_log().into()
-    }
-}
-
-/// Directory of the mount as the record names it.
-impl AsRef<Path> for Session {
-    fn as_ref(&self) -> &Path {
-        &self.record.mountpoint
+    fn requests_log(&self) -> Vec<u8> {
+        self.meter.requests_log()
     }
 }

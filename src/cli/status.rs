@@ -34,8 +34,8 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Outcome {
     let environment = Environment::of_process();
     let runtime = RuntimeDir::open(&environment)
         .map_err(|error| Failure::io("status", &error, "set XDG_RUNTIME_DIR"))?;
-    let mounted = our_mounts()
-        .map_err(|error| Failure::io("status", &error, "/proc must be mounted"))?;
+    let mounted =
+        our_mounts().map_err(|error| Failure::io("status", &error, "/proc must be mounted"))?;
     let is_mounted = |point: &Path| mounted.iter().any(|mount| mount.mount_point == point);
     let records: Vec<MountRecord> = match &args.mount_point {
         None => runtime.records(),
@@ -55,7 +55,9 @@ pub(crate) fn run(args: &StatusArgs, console: Console) -> Outcome {
     if found.is_empty() {
         return console.text("nothing is mounted");
     }
-    found.iter().try_for_each(|status| console.text(&sentence(status)))
+    found
+        .iter()
+        .try_for_each(|status| console.text(&sentence(status)))
 }
 
 /// A path at which no mount of ours is.
@@ -85,7 +87,16 @@ fn ask(runtime: &RuntimeDir, record: &MountRecord) -> Value {
     };
     answer().unwrap_or_else(|| {
         let mut value = serde_json::to_value(record).unwrap_or_default();
-        for key in ["uptime_s", "read_only", "requests", "errors", "open_handles", "pending_saves", "rss_bytes", "cache"] {
+        for key in [
+            "uptime_s",
+            "read_only",
+            "requests",
+            "errors",
+            "open_handles",
+            "pending_saves",
+            "rss_bytes",
+            "cache",
+        ] {
             value[key] = Value::Null;
         }
         value
@@ -94,7 +105,11 @@ fn ask(runtime: &RuntimeDir, record: &MountRecord) -> Value {
 
 fn sentence(status: &Value) -> String {
     let text = |key: &str| status[key].as_str().unwrap_or("?").to_owned();
-    let number = |value: &Value| value.as_f64().map_or_else(|| "?".to_owned(), |n| format!("{n:.0}"));
+    let number = |value: &Value| {
+        value
+            .as_f64()
+            .map_or_else(|| "?".to_owned(), |n| format!("{n:.0}"))
+    };
     format!(
         "{} shows {} (process {}): up {} s, {} requests, {} errors, {} open files, {} MiB resident, cache {} MiB in {}{}",
         text("mountpoint"),
@@ -107,6 +122,8 @@ fn sentence(status: &Value) -> String {
         status["rss_bytes"].as_u64().unwrap_or(0) >> 20,
         status["cache"]["bytes"].as_u64().unwrap_or(0) >> 20,
         text("cache_dir"),
-        status["log_file"].as_str().map_or_else(String::new, |log| format!(", log {log}")),
+        status["log_file"]
+            .as_str()
+            .map_or_else(String::new, |log| format!(", log {log}")),
     )
 }

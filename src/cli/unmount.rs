@@ -97,7 +97,10 @@ pub(crate) fn absolute(path: &Path, environment: &Environment) -> PathBuf {
             other => plain.push(other),
         }
     }
-    match (plain.parent().and_then(|dir| dir.canonicalize().ok()), plain.file_name()) {
+    match (
+        plain.parent().and_then(|dir| dir.canonicalize().ok()),
+        plain.file_name(),
+    ) {
         (Some(dir), Some(name)) => dir.join(name),
         _ => plain,
     }

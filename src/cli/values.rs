@@ -43,9 +43,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "" => number,
         unit => {
             number
-                * find(&TIME_UNITS, unit).ok_or_else(|| {
-                    format!("{unit:?} is no unit of time: ms, s, m, h or d")
-                })?
+                * find(&TIME_UNITS, unit)
+                    .ok_or_else(|| format!("{unit:?} is no unit of time: ms, s, m, h or d"))?
         }
     };
     if seconds > MAX_SECONDS {
@@ -71,8 +70,9 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
 /// In words, for the command line.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
-    let factor = find(&SIZE_UNITS, &unit)
-        .ok_or_else(|| format!("{unit:?} is no unit of size: K, M, G, T, KiB, MiB, GiB, TiB, KB, MB, GB, TB"))?;
+    let factor = find(&SIZE_UNITS, &unit).ok_or_else(|| {
+        format!("{unit:?} is no unit of size: K, M, G, T, KiB, MiB, GiB, TiB, KB, MB, GB, TB")
+    })?;
     if let Ok(whole) = text[..text.len() - unit.len()].trim().parse::<u64>() {
         return whole
             .checked_mul(factor)
@@ -127,7 +127,15 @@ mod tests {
 
     #[test]
     fn durations_in_every_unit() {
-        for (text, millis) in [("60s", 60_000), ("60", 60_000), ("5m", 300_000), ("1.5h", 5_400_000), ("200ms", 200), ("0", 0), ("1D", 86_400_000)] {
+        for (text, millis) in [
+            ("60s", 60_000),
+            ("60", 60_000),
+            ("5m", 300_000),
+            ("1.5h", 5_400_000),
+            ("200ms", 200),
+            ("0", 0),
+            ("1D", 86_400_000),
+        ] {
             assert_eq!(duration(text).unwrap().as_millis(), millis, "{text}");
         }
         for text in ["", "s", "-1", "1w", "1e3", "400d", "1.2.3", "∞"] {
@@ -138,7 +146,15 @@ mod tests {
 
     #[test]
     fn sizes_in_every_unit() {
-        for (text, bytes) in [("10GiB", 10 << 30), ("500M", 500 << 20), ("1MB", 1_000_000), ("0", 0), ("1.5k", 1536), ("7b", 7), ("18446744073709551615", u64::MAX)] {
+        for (text, bytes) in [
+            ("10GiB", 10 << 30),
+            ("500M", 500 << 20),
+            ("1MB", 1_000_000),
+            ("0", 0),
+            ("1.5k", 1536),
+            ("7b", 7),
+            ("18446744073709551615", u64::MAX),
+        ] {
             assert_eq!(size(text).unwrap(), bytes, "{text}");
         }
         for text in ["", "G", "-1", "1X", "99999999T", "1.5.2M"] {

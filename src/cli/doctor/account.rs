@@ -98,12 +98,19 @@ async fn resolve(config: &Config, timeout: Duration) -> Check {
 
 async fn connect(config: &Config, timeout: Duration) -> Check {
     let (host, port, what) = address(config);
-    let fix = format!("check that {} is up and no firewall stands between", config.base_url.value);
+    let fix = format!(
+        "check that {} is up and no firewall stands between",
+        config.base_url.value
+    );
     let dial = tokio::net::TcpStream::connect((host.as_str(), port));
     match tokio::time::timeout(timeout, dial).await {
         Ok(Ok(_)) => Check::good("connection", format!("{what} {host}:{port} answers")),
         Ok(Err(error)) => Check::bad("connection", format!("{what} {host}:{port}: {error}"), fix),
-        Err(_) => Check::bad("connection", format!("{what} {host}:{port}: no answer"), fix),
+        Err(_) => Check::bad(
+            "connection",
+            format!("{what} {host}:{port}: no answer"),
+            fix,
+        ),
     }
 }
 
@@ -114,7 +121,13 @@ async fn key(config: &Config, timeout: Duration) -> Check {
         Err(failure) => return Check::bad("key", failure.why, failure.hint),
     };
     match client.viewer().await {
-        Ok(viewer) => Check::good("key", format!("signed in as {} ({source})", viewer.username)),
+        Ok(viewer) => {
+            let name = viewer
+                .username
+                .as_deref()
+                .unwrap_or("somebody without a name");
+            Check::good("key", format!("signed in as {name} ({source})"))
+        }
         Err(error) => {
             let name = match error.kind() {
                 ErrorKind::NotSignedIn | ErrorKind::Forbidden => "key",

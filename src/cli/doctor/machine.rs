@@ -28,7 +28,10 @@ pub(super) fn checks(config: Option<&Config>, environment: &Environment) -> Vec<
     }
     checks.push(Check::good(
         "log",
-        format!("mounts in the background log to {}", daemon::log_dir(environment).display()),
+        format!(
+            "mounts in the background log to {}",
+            daemon::log_dir(environment).display()
+        ),
     ));
     checks
 }
@@ -84,9 +87,15 @@ fn kernel(root: bool) -> Check {
     let new_enough = version(&release).is_some_and(|found| found >= PASSTHROUGH_KERNEL);
     let place = container().map_or_else(String::new, |kind| format!(", in a {kind}"));
     let detail = match (new_enough, root) {
-        (true, true) => format!("Linux {release}{place}: cached files are read by the kernel itself where it lets us"),
-        (true, false) => format!("Linux {release}{place}: cached files go through this program, since passthrough needs root"),
-        (false, _) => format!("Linux {release}{place}: passthrough needs 6.9; cached files go through this program"),
+        (true, true) => format!(
+            "Linux {release}{place}: cached files are read by the kernel itself where it lets us"
+        ),
+        (true, false) => format!(
+            "Linux {release}{place}: cached files go through this program, since passthrough needs root"
+        ),
+        (false, _) => format!(
+            "Linux {release}{place}: passthrough needs 6.9; cached files go through this program"
+        ),
     };
     Check::good("kernel", detail)
 }
@@ -109,7 +118,8 @@ fn cache(dir: &Path, source: &str) -> Check {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let detail = format!("{shown}, {} MiB free", free >> 20);
             if free < LITTLE_SPACE {
-                let fix = "free some space, or name another disk with --cache-dir; reading works without";
+                let fix =
+                    "free some space, or name another disk with --cache-dir; reading works without";
                 Check::could_be_better("cache", detail, fix)
             } else {
                 Check::good("cache", detail)
@@ -146,6 +156,9 @@ mod tests {
     #[test]
     fn a_cache_that_cannot_be_written_says_where_it_was_named() {
         let check = cache(Path::new("/proc/none"), "--cache-dir");
-        assert!(!check.ok && check.detail.contains("--cache-dir"), "{check:?}");
+        assert!(
+            !check.ok && check.detail.contains("--cache-dir"),
+            "{check:?}"
+        );
     }
 }

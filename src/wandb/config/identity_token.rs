@@ -40,7 +40,7 @@ pub struct IdentityToken {
     base_url: BaseUrl,
     token_file: PathBuf,
     credentials_file: PathBuf,
-    insecure: bool,
+    http: reqwest::Client,
     meter: Arc<Meter>,
     current: Mutex<Option<AccessToken>>,
 }
@@ -65,19 +65,19 @@ struct Answer {
 
 impl IdentityToken {
     /// A source of tokens for `base_url` from the JWT in `token_file`, cached in
-    /// `credentials_file`. Nothing is read yet. Exchanges are counted in `meter`.
+    /// `credentials_file`. Nothing is read yet. Exchanges go through `http`, counted in `meter`.
     pub fn new(
         base_url: BaseUrl,
         token_file: PathBuf,
         credentials_file: PathBuf,
-        insecure: bool,
+        http: reqwest::Client,
         meter: Arc<Meter>,
     ) -> Self {
         Self {
             base_url,
             token_file,
             credentials_file,
-            insecure,
+            http,
             meter,
             current: Mutex::new(None),
         }
@@ -88,15 +88,10 @@ impl IdentityToken {
             let what = format!("identity token file {}", self.token_file.display());
             Error::caused_by(ErrorKind::NotSignedIn, what, "cannot be read", error)
         })?;
-        let http = reqwest::Client::builder()
-            .timeout(ATTEMPT)
-            .danger_accept_invalid_certs(self.insecure)
-            .build()
-            .map_err(|e| Error::caused_by(ErrorKind::Network, "", "no HTTP client", e))?;
         let started = Instant::now();
         let mut attempt = 0;
         loop {
-            let error = match self.attempt(&http, jwt.trim()).await {
+            let error = match self.attempt(jwt.trim()).await {
                 Ok(token) => return Ok(token),
                 Err(error) => error,
             };
@@ -112,15 +107,17 @@ impl IdentityToken {
         }
     }
 
-    async fn attempt(&self, http: &reqwest::Client, jwt: &str) -> Result<AccessToken, Error> {
+    async fn attempt(&self, jwt: &str) -> Result<AccessToken, Error> {
         let refused = |kind, why: String| Error::new(kind, self.base_url.as_str(), why);
         let started = Instant::now();
         let form = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
             ("assertion", jwt),
         ];
-        let sent = http
+        let sent = self
+            .http
             .post(format!("{}/oidc/token", self.base_url))
+            .timeout(ATTEMPT)
             .form(&form)
             .send()
             .await;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Authorization, ClientConfig};
+use super::{Authorization, ClientConfig, Purpose, http_client};
 use crate::model::EntityName;
 use crate::telemetry::Meter;
 
@@ -220,38 +220,51 @@ impl Config {
         deadline: Duration,
         meter: Arc<Meter>,
     ) -> Result<ClientConfig, ConfigError> {
-        Ok(ClientConfig {
+        let entity = self.entity.as_ref().map(|entity| entity.value.as_str());
+        let mut client = ClientConfig {
             base_url: url(self.base_url.value.as_str(), &self.base_url.source)?,
             app_url: url(&self.app_url, "the app's address")?,
-            authorization: self.authorization(meter),
+            authorization: Authorization::Anonymous,
             extra_headers: self.extra_headers.clone(),
             insecure: self.insecure,
             http_proxy: optional_url(self.http_proxy.as_deref(), "http_proxy")?,
             https_proxy: optional_url(self.https_proxy.as_deref(), "https_proxy")?,
             deadline,
-            default_entity: self
-                .entity
-                .as_ref()
-                .and_then(|entity| EntityName::new(&entity.value).ok()),
+            default_entity: entity.and_then(|entity| EntityName::new(entity).ok()),
             default_project: self.project.as_ref().map(|project| project.value.clone()),
-        })
+        };
+        client.authorization = self.authorization(&client, meter)?;
+        Ok(client)
     }
 
-    fn authorization(&self, meter: Arc<Meter>) -> Authorization {
-        match self.credential.as_ref().map(|credential| &credential.kind) {
-            Ok(CredentialKind::ApiKey(key)) => Authorization::Basic(key.clone()),
-            Ok(CredentialKind::IdentityToken {
+    fn authorization(
+        &self,
+        client: &ClientConfig,
+        meter: Arc<Meter>,
+    ) -> Result<Authorization, ConfigError> {
+        let Ok(credential) = &self.credential else {
+            return Ok(Authorization::Anonymous);
+        };
+        Ok(match &credential.kind {
+            CredentialKind::ApiKey(key) => Authorization::Basic(key.clone()),
+            CredentialKind::IdentityToken {
                 token_file,
                 credentials_file,
-            }) => Authorization::Bearer(Arc::new(IdentityToken::new(
-                self.base_url.value.clone(),
-                token_file.clone(),
-                credentials_file.clone(),
-                self.insecure,
-                meter,
-            ))),
-            Err(_) => Authorization::Anonymous,
-        }
+            } => {
+                let http =
+                    http_client(client, Purpose::Api).map_err(|error| ConfigError::Setting {
+                        source_words: "proxies and certificates".to_owned(),
+                        problem: error.chain(),
+                    })?;
+                Authorization::Bearer(Arc::new(IdentityToken::new(
+                    self.base_url.value.clone(),
+                    token_file.clone(),
+                    credentials_file.clone(),
+                    http,
+                    meter,
+                )))
+            }
+        })
     }
 }
 
