@@ -19,6 +19,9 @@ use super::wire;
 use crate::model::{EntityName, Error};
 use crate::telemetry::Meter;
 
+/// Time limit of an operation where nobody names one.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Everything the client needs to know, found by `config` or given by a program.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
@@ -42,6 +45,25 @@ pub struct ClientConfig {
     pub default_entity: Option<EntityName>,
     /// Project of a path that names none; `uncategorized` without.
     pub default_project: Option<String>,
+}
+
+impl ClientConfig {
+    /// A server and how to sign in, everything else as the defaults are: the app on the same host,
+    /// 30 seconds, no further header, proxies from the environment.
+    pub fn new(base_url: Url, authorization: Authorization) -> Self {
+        Self {
+            app_url: base_url.clone(),
+            base_url,
+            authorization,
+            extra_headers: Vec::new(),
+            insecure: false,
+            http_proxy: None,
+            https_proxy: None,
+            deadline: DEFAULT_DEADLINE,
+            default_entity: None,
+            default_project: None,
+        }
+    }
 }
 
 /// A handle on one W&B server. Cheap to clone; clones share connections, the counters, and what
@@ -149,6 +171,11 @@ impl Client {
             .transport
             .execute(operation, node, variables)
             .await
+    }
+
+    /// The body behind a presigned URL.
+    pub(crate) async fn get(&self, node: &str, url: &Url) -> Result<bytes::Bytes, Failure> {
+        self.inner.transport.get(node, url).await
     }
 
     /// Remembers the display name of an organisation entity.

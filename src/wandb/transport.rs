@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -42,6 +43,8 @@ pub(crate) type Variables = Map<String, Value>;
 /// The transport of one client.
 pub(crate) struct Transport {
     http: reqwest::Client,
+    /// For presigned URLs.
+    content: reqwest::Client,
     endpoint: Url,
     base_url: Url,
     authorization: Authorization,
@@ -67,12 +70,36 @@ struct Answer<T> {
     errors: Option<Vec<Value>>,
 }
 
+/// What one attempt sends.
+enum Call<'a> {
+    /// An operation, signed.
+    Graphql(&'a Body<'a>),
+    /// A presigned URL, unsigned.
+    Get(&'a Url),
+}
+
+impl Call<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Graphql(body) => body.operation_name,
+            Self::Get(_) => "GET",
+        }
+    }
+
+    fn kind(&self) -> RequestKind {
+        match self {
+            Self::Graphql(_) => RequestKind::Graphql,
+            Self::Get(_) => RequestKind::Manifest,
+        }
+    }
+}
+
 /// A whole answer of whatever status.
 struct Received {
     status: u16,
     retry_after: Option<Duration>,
     location: Option<String>,
-    body: bytes::Bytes,
+    body: Bytes,
 }
 
 impl Transport {
@@ -83,6 +110,7 @@ impl Transport {
         })?;
         Ok(Self {
             http: http_client(config, Purpose::Api)?,
+            content: http_client(config, Purpose::Content)?,
             endpoint,
             base_url: config.base_url.clone(),
             authorization: config.authorization.clone(),
@@ -139,7 +167,11 @@ impl Transport {
                 variables: &sent,
                 operation_name: operation.name,
             };
-            let refusals = match self.try_until(until, &body).await.map_err(fail)? {
+            let refusals = match self
+                .try_until(until, &Call::Graphql(&body), read)
+                .await
+                .map_err(fail)?
+            {
                 Outcome::Data(data) => return Ok(data),
                 Outcome::Refused(messages) => messages,
             };
@@ -166,17 +198,29 @@ impl Transport {
         Err(fail(Cause::Unsupported(operation.name.to_owned())))
     }
 
+    /// The body behind a presigned URL, with the retries and the deadline of an operation.
+    pub(crate) async fn get(&self, node: &str, url: &Url) -> Result<Bytes, Failure> {
+        let until = Instant::now() + self.deadline;
+        let whole = |received: Received| match received.status {
+            200 => Ok(received.body),
+            _ => Err(status_of(received)),
+        };
+        let got = self.try_until(until, &Call::Get(url), whole).await;
+        got.map_err(|cause| cause.at("GET", node))
+    }
+
     /// Tries until there is an answer, a final refusal, or no time.
-    async fn try_until<T: DeserializeOwned>(
+    async fn try_until<T>(
         &self,
         until: Instant,
-        body: &Body<'_>,
-    ) -> Result<Outcome<T>, Cause> {
+        call: &Call<'_>,
+        read: impl Fn(Received) -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
         let mut tries = 0;
         loop {
             tries += 1;
             let left = until.saturating_duration_since(Instant::now());
-            let (cause, asked) = match self.attempt(left.min(ATTEMPT_TIMEOUT), body).await {
+            let (cause, asked) = match self.attempt(left.min(ATTEMPT_TIMEOUT), call).await {
                 Ok(received) => {
                     let asked = received.retry_after;
                     match read(received) {
@@ -186,9 +230,9 @@ impl Transport {
                 }
                 Err(cause) => (cause, None),
             };
-            let unknown_host = matches!(&cause, Cause::Connection { source, .. } if source.is_connect())
-                && !self.ever_answered.load(Relaxed);
-            let most = if unknown_host {
+            let unreached =
+                matches!(&cause, Cause::Connection { source, .. } if source.is_connect());
+            let most = if unreached && !self.ever_answered.load(Relaxed) {
                 TRIES_OF_UNKNOWN_HOST
             } else {
                 retry::MAX_TRIES
@@ -201,42 +245,40 @@ impl Transport {
                     other => other,
                 });
             }
-            tracing::debug!(
-                operation = body.operation_name,
-                tries,
-                ?wait,
-                "again: {cause}"
-            );
+            tracing::debug!(operation = call.name(), tries, ?wait, "again: {cause}");
             sleep(wait).await;
         }
     }
 
     /// One request, counted whatever becomes of it.
-    async fn attempt(&self, limit: Duration, body: &Body<'_>) -> Result<Received, Cause> {
-        let headers = self.headers().await.map_err(Cause::Token)?;
-        let payload = serde_json::to_vec(body)?;
+    async fn attempt(&self, limit: Duration, call: &Call<'_>) -> Result<Received, Cause> {
+        let (request, url) = match call {
+            Call::Graphql(body) => {
+                let headers = self.headers().await.map_err(Cause::Token)?;
+                let payload = serde_json::to_vec(body)?;
+                let request = self.http.post(self.endpoint.clone()).headers(headers);
+                let request = request.header(CONTENT_TYPE, "application/json");
+                (request.body(payload), &self.endpoint)
+            }
+            Call::Get(url) => (self.content.get((*url).clone()), *url),
+        };
         let started = Instant::now();
         let (mut status, mut received) = (0, 0);
         let exchange = async {
-            let request = self.http.post(self.endpoint.clone()).headers(headers);
-            let request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(payload);
             let response = request.send().await?;
             status = response.status().as_u16();
             let header = |name| response.headers().get(name).and_then(|v| v.to_str().ok());
             let wait = header(RETRY_AFTER).and_then(|v| retry::retry_after(v, SystemTime::now()));
-            let location = header(reqwest::header::LOCATION)
-                .and_then(|to| self.endpoint.join(to).ok())
-                .map(|to| to.origin().ascii_serialization());
+            let location = header(LOCATION).and_then(|to| self.endpoint.join(to).ok());
+            let location = location.map(|to| to.origin().ascii_serialization());
             let body = response.bytes().await?;
             received = body.len() as u64;
             Ok::<_, reqwest::Error>((wait, location, body))
         };
         let answer = timeout(limit, exchange).await;
         self.meter.record_request(&RequestRecord {
-            operation: body.operation_name.to_owned(),
-            kind: RequestKind::Graphql,
+            operation: call.name().to_owned(),
+            kind: call.kind(),
             status,
             bytes: received,
             elapsed: started.elapsed(),
@@ -245,7 +287,7 @@ impl Transport {
             Err(_) => return Err(Cause::Deadline(limit)),
             Ok(Err(source)) => {
                 return Err(Cause::Connection {
-                    host: self.endpoint.authority_without_login(),
+                    host: authority(url),
                     source: source.without_url(),
                 });
             }
@@ -268,20 +310,28 @@ enum Outcome<T> {
     Refused(Vec<String>),
 }
 
+/// An answer that is not 200 as a failure.
+fn status_of(received: Received) -> Cause {
+    let reason = match received.location {
+        Some(host) => format!("it redirects to {host}, which may be the base URL to use"),
+        None => messages(&received.body)
+            .into_iter()
+            .next()
+            .unwrap_or_default(),
+    };
+    Cause::Status {
+        status: received.status,
+        reason,
+    }
+}
+
 fn read<T: DeserializeOwned>(received: Received) -> Result<Outcome<T>, Cause> {
     if received.status != 200 {
         let reasons = messages(&received.body);
         if matches!(received.status, 400 | 422) && reasons.iter().any(|r| Document::is_about(r)) {
             return Ok(Outcome::Refused(reasons));
         }
-        let reason = match received.location {
-            Some(host) => format!("it redirects to {host}, which may be the base URL to use"),
-            None => reasons.into_iter().next().unwrap_or_default(),
-        };
-        return Err(Cause::Status {
-            status: received.status,
-            reason,
-        });
+        return Err(status_of(received));
     }
     // Errors first: data next to them is not used, and need not even have our shape.
     if let Ok(Answer::<serde::de::IgnoredAny> {
@@ -306,16 +356,10 @@ fn read<T: DeserializeOwned>(received: Received) -> Result<Outcome<T>, Cause> {
 }
 
 /// Host and port of a URL, without a login that may stand there.
-trait Authority {
-    fn authority_without_login(&self) -> String;
-}
-
-impl Authority for Url {
-    fn authority_without_login(&self) -> String {
-        let host = self.host_str().unwrap_or_default();
-        match self.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        }
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
