@@ -26,6 +26,11 @@ mod version;
 mod walk;
 mod xattr;
 
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use node::{Attributes, Child, Freshness, Identity, Kind, Listing, Opened};
 pub use options::{MountState, Report, TreeOptions};
 pub use place::Node;

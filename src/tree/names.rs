@@ -245,7 +245,7 @@ fn hash(name: &str) -> String {
 }
 
 /// Whether a file name has the form that rule 4 writes. No other name has it, by rule 3.
-fn is_shortened(file: &str) -> bool {
+pub(crate) fn is_shortened(file: &str) -> bool {
     file.rsplit_once(SHORTENED).is_some_and(|(_, digits)| {
         digits.len() == HASH_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
     })

@@ -87,7 +87,12 @@ impl Sink for Builder {
             self.reports.add(path, key, Oddity::why(oddity));
         }
         self.ends.push(end);
+        let stored = entry.reference.is_none();
         let record = self.record(key, entry);
+        if stored && record.digest().is_none() {
+            let why = "its digest is not one, so its content cannot be verified";
+            self.reports.add(&self.paths[start..], key, why);
+        }
         self.records.push(record);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use crate::tree::names::{self, MAX_NAME_BYTES};
+use crate::tree::names;
 
 /// Deepest nesting that becomes directories; what is below is one encoded name. Paths of Linux end at
 /// 4,096 bytes, and one long key of slashes must not become millions of directories.
@@ -53,7 +53,7 @@ pub(super) fn encode(key: &str, out: &mut Vec<u8>) -> Option<Oddity> {
         }
         let name = names::escape(component, false);
         if let Cow::Owned(_) = name {
-            oddity = why(component).or(oddity);
+            oddity = why(component, &name).or(oddity);
         }
         out.extend_from_slice(name.as_bytes());
     }
@@ -64,14 +64,14 @@ pub(super) fn encode(key: &str, out: &mut Vec<u8>) -> Option<Oddity> {
     oddity
 }
 
-fn why(component: &str) -> Option<Oddity> {
+fn why(component: &str, name: &str) -> Option<Oddity> {
     if component == "." || component == ".." {
         return Some(Oddity::Dots);
     }
     if component.contains('\0') {
         return Some(Oddity::Nul);
     }
-    if component.len() > MAX_NAME_BYTES || component.trim_matches('/').contains('/') {
+    if names::is_shortened(name) || component.trim_matches('/').contains('/') {
         return Some(Oddity::TooLong);
     }
     component.contains('/').then_some(Oddity::Empty) // a bare `%41` is escaped, but nothing is odd
@@ -131,6 +131,7 @@ impl<'k> Iterator for Components<'k> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::tree::names::MAX_NAME_BYTES;
 
     fn path(key: &str) -> (String, Option<Oddity>) {
         let mut out = Vec::new();

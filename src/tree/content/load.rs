@@ -73,7 +73,9 @@ fn corrupt(node: &str, cause: Box<dyn std::error::Error + Send + Sync>) -> Error
     )
 }
 
-fn read(file: &File) -> Result<(ContentTree, Reports), Box<dyn std::error::Error + Send + Sync>> {
+pub(super) fn read(
+    file: &File,
+) -> Result<(ContentTree, Reports), Box<dyn std::error::Error + Send + Sync>> {
     let mut builder = Builder::default();
     let reader = BufReader::with_capacity(CHUNK, Positioned { file, offset: 0 });
     let header = manifest::read(reader, &mut builder)?;

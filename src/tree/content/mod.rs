@@ -11,6 +11,9 @@ mod load;
 mod records;
 mod upcoming;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;

@@ -11,10 +11,10 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::attributes::time_of;
-use super::place::{CollectionDir, Node, Place};
+use super::place::{CollectionDir, EntityDir, Node, Place};
 use super::shared::{Shared, not_a_directory};
 use super::{artifact_type, entity, project, root, version};
-use crate::model::{Collection, Error};
+use crate::model::{Collection, Error, ErrorKind};
 
 /// A metadata file of this moment.
 pub(crate) struct Rendered {
@@ -31,10 +31,11 @@ pub(crate) struct Rendered {
 pub(crate) async fn render(shared: &Arc<Shared>, dir: &Node) -> Result<Rendered, Error> {
     let (value, times) = match &dir.0 {
         Place::Entity(dir) => {
-            let fresh = root::refresh(shared, dir).await?;
+            let fresh = entity_of_listing(shared, dir).await?;
             let value = fresh.value.as_ref();
             let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
-            (value.map(|v| render::entity(v, &*shared.hub)), times)
+            let json = render::entity(&fresh.path, value, &*shared.hub);
+            (Some(json), times)
         }
         Place::Project(dir) => {
             let fresh = entity::refresh(shared, dir).await?;
@@ -83,6 +84,24 @@ pub(crate) async fn prepare(shared: &Arc<Shared>, dir: &Node) {
     };
     if lacks {
         let _told_later = render(shared, dir).await;
+    }
+}
+
+/// An entity with its value. One of the viewer's own is there even when the server, as some do, knows
+/// no entities by name.
+async fn entity_of_listing(
+    shared: &Arc<Shared>,
+    dir: &Arc<EntityDir>,
+) -> Result<Arc<EntityDir>, Error> {
+    match root::refresh(shared, dir).await {
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported)
+                && dir.value.is_none()
+                && shared.viewer().await?.entities.contains(&dir.path) =>
+        {
+            Ok(dir.clone())
+        }
+        answer => answer,
     }
 }
 

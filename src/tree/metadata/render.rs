@@ -4,24 +4,24 @@
 use serde_json::{Value, json};
 
 use crate::model::{
-    ArtifactVersion, Collection, CollectionKind, Entity, EntityKind, Hub, LinkedVersion, NodePath,
-    Project, ProjectArtifactType, VersionSelector,
+    ArtifactVersion, Collection, CollectionKind, Entity, EntityKind, EntityName, Hub,
+    LinkedVersion, NodePath, Project, ProjectArtifactType, VersionSelector,
 };
 
-pub(super) fn entity(value: &Entity, hub: &dyn Hub) -> Value {
-    let kind = value.kind.map(|kind| match kind {
+pub(super) fn entity(name: &EntityName, value: Option<&Entity>, hub: &dyn Hub) -> Value {
+    let kind = value.and_then(|value| value.kind).map(|kind| match kind {
         EntityKind::User => "user",
         EntityKind::Team => "team",
         EntityKind::Organization => "organization",
     });
     json!({
-        "id": value.id,
-        "name": value.name.as_str(),
+        "id": value.map(|value| &value.id),
+        "name": name.as_str(),
         "kind": kind,
-        "organization": value.organization,
-        "created_at": value.created_at,
-        "updated_at": value.updated_at,
-        "url": hub.app_url(&NodePath::Entity(value.name.clone())),
+        "organization": value.and_then(|value| value.organization.as_ref()),
+        "created_at": value.and_then(|value| value.created_at.as_ref()),
+        "updated_at": value.and_then(|value| value.updated_at.as_ref()),
+        "url": hub.app_url(&NodePath::Entity(name.clone())),
     })
 }
 
