@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::mount::MountFlags;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
@@ -26,41 +26,16 @@ pub(crate) struct Attached {
     pub(crate) device: OwnedFd,
     /// Its line in the mount table.
     pub(crate) entry: MountEntry,
-    /// The helper that unmounts when this process is gone, if one was asked for.
-    pub(crate) watcher: Option<Watcher>,
-}
-
-/// The helper in its second life: it waits for the socket to close, which the kernel does for a
-/// killed process too, and unmounts then.
-pub(crate) struct Watcher {
-    socket: Option<UnixStream>,
-    helper: Child,
-}
-
-impl Drop for Watcher {
-    fn drop(&mut self) {
-        self.socket = None;
-        let _reaped = self.helper.wait();
-    }
 }
 
 /// Mounts. `mount_point` is canonical.
 pub(crate) fn attach(mount_point: &Path, options: &MountOptions) -> Result<Attached, MountError> {
-    let direct = if options.auto_unmount {
-        None
-    } else {
-        mount_directly(mount_point, options)?
-    };
-    let (device, watcher) = match direct {
-        Some(device) => (device, None),
+    let device = match mount_directly(mount_point, options)? {
+        Some(device) => device,
         None => mount_by_helper(mount_point, options)?,
     };
     match mount_table::topmost(mount_point) {
-        Ok(Some(entry)) if entry.is_ours() => Ok(Attached {
-            device,
-            entry,
-            watcher,
-        }),
+        Ok(Some(entry)) if entry.is_ours() => Ok(Attached { device, entry }),
         found => Err(MountError::Refused {
             path: mount_point.to_owned(),
             action: "the mount is not in the mount table",
@@ -76,16 +51,10 @@ fn mount_directly(
     mount_point: &Path,
     options: &MountOptions,
 ) -> Result<Option<OwnedFd>, MountError> {
-    let device = match preflight::open_device() {
-        Ok(device) => OwnedFd::from(device),
-        // The helper is setuid root and opens the device itself.
-        Err(why)
-            if why.kind() == io::ErrorKind::PermissionDenied && preflight::helper().is_some() =>
-        {
-            return Ok(None);
-        }
-        Err(source) => return Err(MountError::NoDevice { source }),
-    };
+    // Where this user may not open the device, the helper does not either: it drops its privileges
+    // for that.
+    let device = preflight::open_device().map_err(|source| MountError::NoDevice { source })?;
+    let device = OwnedFd::from(device);
     let mut flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
     flags.set(MountFlags::RDONLY, options.read_only);
     flags.set(MountFlags::NOEXEC, options.no_exec);
@@ -113,10 +82,7 @@ fn mount_directly(
     }
 }
 
-fn mount_by_helper(
-    mount_point: &Path,
-    options: &MountOptions,
-) -> Result<(OwnedFd, Option<Watcher>), MountError> {
+fn mount_by_helper(mount_point: &Path, options: &MountOptions) -> Result<OwnedFd, MountError> {
     let helper = preflight::helper().ok_or(MountError::NoHelper)?;
     let failed = |source| MountError::Refused {
         path: mount_point.to_owned(),
@@ -136,27 +102,19 @@ fn mount_by_helper(
         .spawn()
         .map_err(failed)?;
     // A helper that fails closes its end, so this ends either way.
-    match receive_descriptor(&ours) {
-        Some(device) => {
-            let watcher = Watcher {
-                socket: Some(ours),
-                helper,
-            };
-            // Without a second life the helper ends now and is reaped as its watcher is dropped.
-            Ok((device, options.auto_unmount.then_some(watcher)))
-        }
-        None => {
-            let mut message = String::new();
-            if let Some(mut stderr) = helper.stderr.take() {
-                let _as_far_as_it_goes = stderr.read_to_string(&mut message);
-            }
-            let _reaped = helper.wait();
-            let message = message.trim();
-            Err(MountError::Helper {
-                message: message.trim_start_matches("fusermount3: ").to_owned(),
-            })
-        }
+    let device = receive_descriptor(&ours);
+    let mut message = String::new();
+    if let Some(mut stderr) = helper.stderr.take() {
+        let _as_far_as_it_goes = stderr.read_to_string(&mut message);
     }
+    let _reaped = helper.wait();
+    device.ok_or_else(|| {
+        let words = message.trim();
+        let words = words.split_once("fusermount3: ").map_or(words, |(_, w)| w);
+        MountError::Helper {
+            message: words.to_owned(),
+        }
+    })
 }
 
 /// What the helper understands. The names are constants: nothing here needs escaping.
@@ -173,7 +131,6 @@ fn helper_options(options: &MountOptions) -> String {
         (options.no_exec, "noexec"),
         (options.allow_other, "allow_other"),
         (options.allow_other, "default_permissions"),
-        (options.auto_unmount, "auto_unmount"),
     ];
     words.extend(wanted.iter().filter(|(on, _)| *on).map(|(_, word)| *word));
     words.join(",")
@@ -204,15 +161,14 @@ mod tests {
             mount_point: "/x".into(),
             read_only: true,
             allow_other: false,
-            auto_unmount: true,
+            auto_unmount: false,
             no_exec: false,
             passthrough: false,
             cache_dir: "/x".into(),
         };
         let base = "fsname=wandbfs,subtype=wandbfs,nosuid,nodev,noatime,ro";
-        assert_eq!(helper_options(&options), format!("{base},auto_unmount"));
+        assert_eq!(helper_options(&options), base);
         options.allow_other = true;
-        options.auto_unmount = false;
         assert_eq!(
             helper_options(&options),
             format!("{base},allow_other,default_permissions")

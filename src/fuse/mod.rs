@@ -25,6 +25,7 @@ mod options;
 mod preflight;
 mod session;
 mod shared;
+mod watcher;
 
 pub use mount::mount;
 pub use mount_table::{MountEntry, our_mounts, unmount_path};

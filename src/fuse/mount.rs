@@ -1,7 +1,6 @@
 //! Making a mount, up to the moment it answers.
 
-use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,9 +16,10 @@ use super::attach::{Attached, attach};
 use super::mount_table;
 use super::notifier::Notices;
 use super::options::{MountError, MountOptions};
-use super::preflight::check_mount_point;
+use super::preflight::{ask, check_mount_point};
 use super::session::Mounted;
 use super::shared::Shared;
+use super::watcher::Watcher;
 use crate::vfs::Vfs;
 
 /// Threads that read requests. They only decode and spawn; the second one keeps the first reply
@@ -45,11 +45,7 @@ pub fn mount(
     runtime: &Handle,
 ) -> Result<Mounted, MountError> {
     let mount_point = check_mount_point(&options.mount_point)?;
-    let Attached {
-        device,
-        entry,
-        watcher,
-    } = attach(&mount_point, options)?;
+    let Attached { device, entry } = attach(&mount_point, options)?;
     let unmount = || {
         if let Err(why) = mount_table::unmount_entry(&entry) {
             warn!(%why, "a failed mount could not be removed");
@@ -74,6 +70,12 @@ pub fn mount(
         .inspect_err(|_| unmount())
         .map_err(refused("no thread for notifications"))?;
     vfs.attach_kernel(Arc::clone(&notices) as _);
+    let watcher = options
+        .auto_unmount
+        .then(|| Watcher::start(&entry))
+        .transpose()
+        .inspect_err(|_| unmount())
+        .map_err(refused("no process for --auto-unmount"))?;
     let ended = run(session)
         .inspect_err(|_| unmount())
         .map_err(refused("no thread for requests"))?;
@@ -86,7 +88,7 @@ pub fn mount(
         watcher: parking_lot::Mutex::new(watcher),
     };
     // From here on dropping it unmounts.
-    if answers(&mount_point) {
+    if ask(&mount_point, READY) == Some(Ok(())) {
         Ok(mounted)
     } else {
         Err(MountError::NotReady {
@@ -121,21 +123,6 @@ fn run(session: Session<Adapter>) -> std::io::Result<watch::Receiver<bool>> {
             tell.send_replace(true);
         })?;
     Ok(ended)
-}
-
-/// Whether the mount point answers in time. Asked from a thread of its own: a mount that does not
-/// answer would hold whoever asks.
-fn answers(mount_point: &Path) -> bool {
-    let (tell, answer) = mpsc::channel();
-    let path = mount_point.to_owned();
-    let asked = thread::Builder::new()
-        .name("wandbfs-ready".into())
-        .spawn(move || {
-            let statfs = rustix::fs::statvfs(&path);
-            let stat = std::fs::metadata(&path);
-            let _nobody_waits = tell.send(statfs.is_ok() && stat.is_ok());
-        });
-    asked.is_ok() && answer.recv_timeout(READY).unwrap_or(false)
 }
 
 /// How many file systems the kernel has to stack for passthrough; `None` if it is not wanted or

@@ -13,8 +13,7 @@ pub struct MountOptions {
     pub read_only: bool,
     /// Let other users in; the kernel then checks modes (`default_permissions`).
     pub allow_other: bool,
-    /// Have the mount helper unmount when this process dies, even by kill -9. Needs `fusermount3`,
-    /// also for root.
+    /// Have the mount removed when this process dies, even by kill -9.
     pub auto_unmount: bool,
     /// Refuse to execute files (`noexec`).
     pub no_exec: bool,
@@ -56,7 +55,7 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
-    /// `/dev/fuse` is missing or cannot be opened, and no helper can do it either.
+    /// `/dev/fuse` is missing or this user may not open it; the helper cannot help there.
     #[error("/dev/fuse cannot be opened")]
     NoDevice {
         /// Why.
@@ -108,7 +107,12 @@ impl MountError {
                  --cap-add SYS_ADMIN; without a mount, `wandbfs ls` and `wandbfs cat` work"
                     .into()
             }
-            Self::NoDevice { .. } | Self::NoHelper => {
+            Self::NoDevice { .. } => {
+                "let users open it: chmod 0666 /dev/fuse, as root; without a mount, `wandbfs ls` \
+                 and `wandbfs cat` work"
+                    .into()
+            }
+            Self::NoHelper => {
                 "install fuse3 (apt install fuse3, dnf install fuse3) or run as root; without a \
                  mount, `wandbfs ls` and `wandbfs cat` work"
                     .into()

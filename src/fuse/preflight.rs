@@ -3,6 +3,11 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::Errno;
 
 use super::mount_table::{self, topmost};
 use super::options::MountError;
@@ -15,6 +20,9 @@ const HELPER: &str = "fusermount3";
 
 /// Where the helper is when PATH does not say: daemons often run with a short one.
 const HELPER_FOLDERS: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+
+/// How long a mount that is in the way may take to say that it lives.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What this machine offers for mounting.
 #[derive(Debug)]
@@ -89,9 +97,7 @@ fn remove_dead_mount(absolute: &Path) -> Result<(), MountError> {
     let Ok(Some(entry)) = topmost(absolute) else {
         return Ok(());
     };
-    let dead =
-        std::fs::metadata(absolute).is_err_and(|why| why.raw_os_error() == Some(libc::ENOTCONN));
-    if !(dead && entry.is_ours()) {
+    if !entry.is_ours() || ask(absolute, PATIENCE) != Some(Err(Errno::NOTCONN)) {
         return Ok(());
     }
     tracing::info!(mount_point = %absolute.display(), "removing a dead mount");
@@ -99,6 +105,23 @@ fn remove_dead_mount(absolute: &Path) -> Result<(), MountError> {
         path: absolute.to_owned(),
         source,
     })
+}
+
+/// Asks a mount whether it answers; `None` if it does not within `patience`.
+///
+/// By `statfs`, which the kernel never answers from memory: the root of a dead mount still has its
+/// attributes while their lifetime lasts. From a thread of its own, because a mount that hangs holds
+/// whoever asks.
+pub(crate) fn ask(mount_point: &Path, patience: Duration) -> Option<Result<(), Errno>> {
+    let (tell, answer) = mpsc::channel();
+    let path = mount_point.to_owned();
+    thread::Builder::new()
+        .name("wandbfs-ask".into())
+        .spawn(move || {
+            let _nobody_may_wait = tell.send(rustix::fs::statvfs(&path).map(drop));
+        })
+        .ok()?;
+    answer.recv_timeout(patience).ok()
 }
 
 /// The path as the mount table writes it, without touching what is mounted there.

@@ -14,10 +14,10 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::attach::Watcher;
 use super::mount_table::{self, MountEntry};
 use super::notifier::Notices;
 use super::shared::Shared;
+use super::watcher::Watcher;
 
 /// How long running requests may take to finish once no new ones are taken in. Well below the ten
 /// seconds that supervisors give between SIGTERM and SIGKILL at the least.

@@ -129,9 +129,7 @@ impl Vfs {
         if let Some(kernel) = self.kernel.get() {
             for node in excess {
                 let parent = self.inodes.lock().number(&node.parent().identity());
-                let path = node.path();
-                let name = path.rsplit('/').next().unwrap_or_default();
-                kernel.drop_entry(parent, OsStr::new(name));
+                kernel.drop_entry(parent, OsStr::new(node.name()));
             }
         }
         ino
