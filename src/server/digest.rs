@@ -22,7 +22,9 @@ impl Algorithm {
 
     /// Reads [`Algorithm::as_str`] back.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Md5, Self::Xxh128].into_iter().find(|algorithm| algorithm.as_str() == name)
+        [Self::Md5, Self::Xxh128]
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
     }
 }
 
@@ -98,9 +100,10 @@ impl Hasher {
     /// The digest of all pieces.
     pub(crate) fn finish(self) -> Digest {
         match self {
-            Self::Md5(hasher) => {
-                Digest { algorithm: Algorithm::Md5, bytes: hasher.finalize().into() }
-            }
+            Self::Md5(hasher) => Digest {
+                algorithm: Algorithm::Md5,
+                bytes: hasher.finalize().into(),
+            },
             Self::Xxh128(hasher) => Digest {
                 algorithm: Algorithm::Xxh128,
                 bytes: hasher.digest128().to_be_bytes(),
@@ -116,15 +119,27 @@ mod tests {
 
     #[test]
     fn digests_of_hello_are_those_of_the_protocol() {
-        assert_eq!(Digest::of(Algorithm::Md5, b"hello").base64(), "XUFAKrxLKna5cZ2REBfFkg==");
-        assert_eq!(Digest::of(Algorithm::Xxh128, b"hello").base64(), "tenBrQcbPn/Hec+qXlI4GA==");
+        assert_eq!(
+            Digest::of(Algorithm::Md5, b"hello").base64(),
+            "XUFAKrxLKna5cZ2REBfFkg=="
+        );
+        assert_eq!(
+            Digest::of(Algorithm::Xxh128, b"hello").base64(),
+            "tenBrQcbPn/Hec+qXlI4GA=="
+        );
     }
 
     #[test]
     fn text_forms_read_back_and_bad_ones_do_not() {
         let digest = Digest::of(Algorithm::Md5, b"x");
-        assert_eq!(Digest::from_hex(Algorithm::Md5, &digest.hex()), Some(digest));
-        assert_eq!(Digest::from_base64(Algorithm::Md5, &digest.base64()), Some(digest));
+        assert_eq!(
+            Digest::from_hex(Algorithm::Md5, &digest.hex()),
+            Some(digest)
+        );
+        assert_eq!(
+            Digest::from_base64(Algorithm::Md5, &digest.base64()),
+            Some(digest)
+        );
         assert_eq!(Digest::from_hex(Algorithm::Md5, "../../etc/passwd"), None);
         assert_eq!(Digest::from_base64(Algorithm::Md5, "AAAA"), None);
     }

@@ -71,7 +71,12 @@ impl ServerOptions {
     /// A server of this directory on a free port of the loopback interface.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { data: data.into(), listen, seed: None, test_controls: false }
+        Self {
+            data: data.into(),
+            listen,
+            seed: None,
+            test_controls: false,
+        }
     }
 }
 
@@ -138,7 +143,9 @@ impl RunningServer {
     /// # Errors
     /// Why it did.
     pub async fn wait(&mut self) -> Result<(), ServeError> {
-        let Some(task) = &mut self.task else { return Ok(()) };
+        let Some(task) = &mut self.task else {
+            return Ok(());
+        };
         let ended = task.await;
         self.task = None;
         match ended {
@@ -174,24 +181,49 @@ impl Drop for RunningServer {
 /// # Errors
 /// When the directory or the address cannot be used.
 pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> {
-    let ServerOptions { data, listen, seed, test_controls } = options;
-    let unusable = |source| ServeError::Listen { address: listen, source };
+    let ServerOptions {
+        data,
+        listen,
+        seed,
+        test_controls,
+    } = options;
+    let unusable = |source| ServeError::Listen {
+        address: listen,
+        source,
+    };
     let listener = TcpListener::bind(listen).await.map_err(unusable)?;
-    let base_url = format!("http://{}", reachable(listener.local_addr().map_err(unusable)?));
+    let base_url = format!(
+        "http://{}",
+        reachable(listener.local_addr().map_err(unusable)?)
+    );
     let directory = data.clone();
     let opened = http::blocking(move || open(&directory, seed.as_slice())).await;
     let (store, api_key, owner) = opened.map_err(|failure| match failure {
         StoreError::Busy => ServeError::Busy(data.clone()),
-        source => ServeError::Data { path: data.clone(), source: source.into() },
+        source => ServeError::Data {
+            path: data.clone(),
+            source: source.into(),
+        },
     })?;
-    let signer = UrlSigner::in_dir(&data, &base_url)
-        .map_err(|source| ServeError::Data { path: data.clone(), source: source.into() })?;
-    let roots = Roots { query: nouns::query_root(), mutation: nouns::mutation_root() };
+    let signer = UrlSigner::in_dir(&data, &base_url).map_err(|source| ServeError::Data {
+        path: data.clone(),
+        source: source.into(),
+    })?;
+    let roots = Roots {
+        query: nouns::query_root(),
+        mutation: nouns::mutation_root(),
+    };
     let engine = Engine::new(&roots).map_err(|fault| ServeError::Schema(fault.into()))?;
-    let app = Arc::new(App::new(Arc::new(store), engine, signer, data, test_controls));
+    let app = Arc::new(App::new(
+        Arc::new(store),
+        engine,
+        signer,
+        data,
+        test_controls,
+    ));
     let stop = CancellationToken::new();
-    let service = http::router(Arc::clone(&app))
-        .into_make_service_with_connect_info::<ResetSwitch>();
+    let service =
+        http::router(Arc::clone(&app)).into_make_service_with_connect_info::<ResetSwitch>();
     let stopping = stop.clone();
     let serving = axum::serve(Door(listener), service).with_graceful_shutdown(async move {
         stopping.cancelled().await;
@@ -200,7 +232,13 @@ pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> 
         }
     });
     let task = tokio::spawn(async move { serving.await });
-    Ok(RunningServer { base_url, api_key, entity: owner.entity, stop, task: Some(task) })
+    Ok(RunningServer {
+        base_url,
+        api_key,
+        entity: owner.entity,
+        stop,
+        task: Some(task),
+    })
 }
 
 /// Opens the directory, with an account in it and the seed planted. The key is written before the

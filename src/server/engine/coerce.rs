@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use async_graphql::{Name, Value as GraphQlValue};
 use async_graphql_parser::types::{
-    BaseType, InputValueDefinition, ServiceDocument, Type, TypeDefinition, TypeKind,
-    TypeSystemDefinition,
+    BaseType, FieldDefinition, InputValueDefinition, ServiceDocument, Type, TypeDefinition,
+    TypeKind, TypeSystemDefinition,
 };
 use serde_json::{Map, Value};
 
@@ -20,25 +20,53 @@ pub(super) struct Types(HashMap<String, TypeDefinition>);
 impl Types {
     /// All types of a parsed SDL.
     pub(super) fn of(document: ServiceDocument) -> Self {
-        let types = document.definitions.into_iter().filter_map(|definition| match definition {
-            TypeSystemDefinition::Type(definition) => Some(definition.node),
-            TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
-        });
-        Self(types.map(|definition| (definition.name.node.to_string(), definition)).collect())
+        let types = document
+            .definitions
+            .into_iter()
+            .filter_map(|definition| match definition {
+                TypeSystemDefinition::Type(definition) => Some(definition.node),
+                TypeSystemDefinition::Schema(_) | TypeSystemDefinition::Directive(_) => None,
+            });
+        Self(
+            types
+                .map(|definition| (definition.name.node.to_string(), definition))
+                .collect(),
+        )
     }
 
     /// All types, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &TypeDefinition)> {
-        self.0.iter().map(|(name, definition)| (name.as_str(), definition))
+        self.0
+            .iter()
+            .map(|(name, definition)| (name.as_str(), definition))
     }
 
     /// Whether a value of this type needs its concrete type named.
     pub(super) fn is_abstract(&self, ty: &Type) -> bool {
-        matches!(self.kind(ty), Some(TypeKind::Interface(_) | TypeKind::Union(_)))
+        matches!(
+            self.kind(ty),
+            Some(TypeKind::Interface(_) | TypeKind::Union(_))
+        )
+    }
+
+    /// Whether some object that implements `interface` declares another type for this field.
+    pub(super) fn narrowed(&self, interface: &str, field: &FieldDefinition) -> bool {
+        self.0.values().any(|definition| match &definition.kind {
+            TypeKind::Object(object) => {
+                object.implements.iter().any(|name| name.node == interface)
+                    && object.fields.iter().any(|own| {
+                        own.node.name.node == field.name.node
+                            && own.node.ty.node.to_string() != field.ty.node.to_string()
+                    })
+            }
+            _ => false,
+        })
     }
 
     fn kind(&self, ty: &Type) -> Option<&TypeKind> {
-        self.0.get(base_name(ty).as_str()).map(|definition| &definition.kind)
+        self.0
+            .get(base_name(ty).as_str())
+            .map(|definition| &definition.kind)
     }
 
     /// The arguments of a field as a noun gets them.
@@ -84,7 +112,11 @@ impl Types {
 
     /// One input value that is not null.
     fn input(&self, ty: &Type, value: Value, name: &str) -> Result<Value, ServerError> {
-        let mismatch = || invalid(format!("invalid value for \"{name}\": expected type \"{ty}\""));
+        let mismatch = || {
+            invalid(format!(
+                "invalid value for \"{name}\": expected type \"{ty}\""
+            ))
+        };
         let base = match &ty.base {
             BaseType::List(item) => {
                 let values = match value {
@@ -104,7 +136,8 @@ impl Types {
             Some(TypeKind::InputObject(definition)) => match value {
                 Value::Object(mut fields) => {
                     let declared = definition.fields.iter().map(|field| &field.node);
-                    self.object(declared, &mut fields, "field").map(Value::Object)
+                    self.object(declared, &mut fields, "field")
+                        .map(Value::Object)
                 }
                 _ => Err(mismatch()),
             },
@@ -167,7 +200,9 @@ pub(super) fn scalar_fits(scalar: &str, value: &Value) -> bool {
 }
 
 fn default_of(input: &InputValueDefinition) -> Result<Option<Value>, ServerError> {
-    let Some(default) = &input.default_value else { return Ok(None) };
+    let Some(default) = &input.default_value else {
+        return Ok(None);
+    };
     default
         .node
         .clone()

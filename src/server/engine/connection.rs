@@ -34,7 +34,11 @@ impl Edge {
 
     /// An item that is already behind a pointer.
     pub(crate) fn shared(cursor: impl Into<String>, node: Arc<dyn Noun>) -> Self {
-        Self { cursor: cursor.into(), node: Some(node), extra: Vec::new() }
+        Self {
+            cursor: cursor.into(),
+            node: Some(node),
+            extra: Vec::new(),
+        }
     }
 
     /// Adds a field of the edge itself (`version`, `usedAs`).

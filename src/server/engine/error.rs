@@ -41,7 +41,9 @@ pub(crate) enum ServerError {
 impl ServerError {
     /// A field of the SDL that the noun does not answer.
     pub(crate) fn unknown_field(type_name: &str, field: &str) -> Self {
-        Self::Invalid(format!("Cannot query field \"{field}\" on type \"{type_name}\"."))
+        Self::Invalid(format!(
+            "Cannot query field \"{field}\" on type \"{type_name}\"."
+        ))
     }
 
     /// Wraps an error of this server's own making.
@@ -49,7 +51,10 @@ impl ServerError {
         context: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self::Internal { context, source: source.into() }
+        Self::Internal {
+            context,
+            source: source.into(),
+        }
     }
 
     /// Stable name of the kind.

@@ -10,9 +10,9 @@ use async_graphql_parser::types::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::Cx;
 use super::error::{CODE, UNAUTHORIZED};
 use super::schema::{Roots, SchemaFault, build};
-use super::Cx;
 
 /// The body of a GraphQL request.
 #[derive(Debug, Deserialize)]
@@ -54,7 +54,10 @@ impl Answer {
     /// An answer with one error and no data.
     pub(crate) fn error(status: u16, message: &str) -> Self {
         let body = json!({ "errors": [{ "message": message }] });
-        Self { status, body: body.to_string().into_bytes() }
+        Self {
+            status,
+            body: body.to_string().into_bytes(),
+        }
     }
 }
 
@@ -74,7 +77,11 @@ impl Call {
         let mut variables = body.variables.unwrap_or_default();
         variables.values_mut().for_each(drop_nulls);
         variables.retain(|_, value| !value.is_null());
-        let mut call = Self { document, operation_name, variables };
+        let mut call = Self {
+            document,
+            operation_name,
+            variables,
+        };
         call.fill_in_defaults();
         Ok(call)
     }
@@ -90,14 +97,22 @@ impl Call {
         }
         fields.sort_unstable();
         fields.dedup();
-        let operation = self.operation().and_then(|(name, _)| name).unwrap_or_default();
-        Names { operation: operation.to_owned(), fields }
+        let operation = self
+            .operation()
+            .and_then(|(name, _)| name)
+            .unwrap_or_default();
+        Names {
+            operation: operation.to_owned(),
+            fields,
+        }
     }
 
     fn operation(&self) -> Option<(Option<&str>, &OperationDefinition)> {
-        let mut operations = self.document.operations.iter().map(|(name, operation)| {
-            (name.map(async_graphql::Name::as_str), &operation.node)
-        });
+        let mut operations = self
+            .document
+            .operations
+            .iter()
+            .map(|(name, operation)| (name.map(async_graphql::Name::as_str), &operation.node));
         match &self.operation_name {
             Some(wanted) => operations.find(|(name, _)| *name == Some(wanted)),
             None => operations.next(),
@@ -107,7 +122,9 @@ impl Call {
     /// Puts defaults of variables among the variables: `@include(if: $x)` is decided by
     /// async-graphql before it looks at them.
     fn fill_in_defaults(&mut self) {
-        let Some((_, operation)) = self.operation() else { return };
+        let Some((_, operation)) = self.operation() else {
+            return;
+        };
         let defaults: Vec<(String, Value)> = operation
             .variable_definitions
             .iter()
@@ -162,7 +179,9 @@ impl Engine {
     /// # Errors
     /// When the SDL is no valid schema.
     pub(crate) fn new(roots: &Roots) -> Result<Self, SchemaFault> {
-        Ok(Self { schema: build(roots)? })
+        Ok(Self {
+            schema: build(roots)?,
+        })
     }
 
     /// Executes a call. Mutations of one document run one after the other.
@@ -180,7 +199,10 @@ impl Engine {
                 // The wording of W&B's server, which clients recognise (protocol §2.4).
                 error.message = format!("Cannot query field {rest}");
             }
-            let code = error.extensions.as_ref().and_then(|extensions| extensions.get(CODE));
+            let code = error
+                .extensions
+                .as_ref()
+                .and_then(|extensions| extensions.get(CODE));
             if code.is_some_and(|code| *code == async_graphql::Value::from(UNAUTHORIZED)) {
                 status = 401;
             }

@@ -110,8 +110,20 @@ pub(crate) struct Caller {
 
 impl From<KeyOwner> for Caller {
     fn from(owner: KeyOwner) -> Self {
-        let KeyOwner { user_id, username, entity, read_only, admin } = owner;
-        Self { user_id, username, entity, admin, read_only }
+        let KeyOwner {
+            user_id,
+            username,
+            entity,
+            read_only,
+            admin,
+        } = owner;
+        Self {
+            user_id,
+            username,
+            entity,
+            admin,
+            read_only,
+        }
     }
 }
 

@@ -1,4 +1,9 @@
 //! From the text of the SDL to a schema that can be executed.
+//!
+//! One thing is lost: async-graphql's dynamic schemas demand that an object's field has the very
+//! type its interface declares, though GraphQL allows a narrower one. Fields that some object
+//! narrows (`edges` of `ArtifactConnectionType`, `node` of `ArtifactEdgeType`) are served on the
+//! objects and left out of the interface, through which no field of the SDL leads.
 
 use std::sync::Arc;
 
@@ -37,8 +42,8 @@ pub(crate) struct SchemaFault(String);
 
 /// Builds the schema of [`SDL`].
 pub(super) fn build(roots: &Roots) -> Result<Schema, SchemaFault> {
-    let document = async_graphql_parser::parse_schema(SDL)
-        .map_err(|error| SchemaFault(error.to_string()))?;
+    let document =
+        async_graphql_parser::parse_schema(SDL).map_err(|error| SchemaFault(error.to_string()))?;
     let types = Arc::new(Types::of(document));
     let mut builder = Schema::build("Query", Some("Mutation"), None)
         .limit_recursive_depth(MAX_NESTING)
@@ -51,7 +56,9 @@ pub(super) fn build(roots: &Roots) -> Result<Schema, SchemaFault> {
         };
         builder = register(builder, &types, name, definition, root);
     }
-    builder.finish().map_err(|error| SchemaFault(error.to_string()))
+    builder
+        .finish()
+        .map_err(|error| SchemaFault(error.to_string()))
 }
 
 fn register(
@@ -64,18 +71,28 @@ fn register(
     match &definition.kind {
         TypeKind::Scalar => builder.register(scalar(name)),
         TypeKind::Object(kind) => {
-            let object = kind.implements.iter().fold(Object::new(name), |object, interface| {
-                object.implement(interface.node.as_str())
-            });
+            let object = kind
+                .implements
+                .iter()
+                .fold(Object::new(name), |object, interface| {
+                    object.implement(interface.node.as_str())
+                });
             builder.register(kind.fields.iter().fold(object, |object, field| {
                 object.field(object_field(types, &field.node, root.clone()))
             }))
         }
         TypeKind::Interface(kind) => {
-            let interface = kind.implements.iter().fold(Interface::new(name), |interface, parent| {
-                interface.implement(parent.node.as_str())
-            });
-            builder.register(kind.fields.iter().fold(interface, |interface, field| {
+            let interface = kind
+                .implements
+                .iter()
+                .fold(Interface::new(name), |interface, parent| {
+                    interface.implement(parent.node.as_str())
+                });
+            let fields = kind
+                .fields
+                .iter()
+                .filter(|field| !types.narrowed(name, &field.node));
+            builder.register(fields.fold(interface, |interface, field| {
                 let declared = &field.node;
                 let field = InterfaceField::new(&*declared.name.node, type_ref(&declared.ty.node));
                 interface.field(declared.arguments.iter().fold(field, |field, argument| {
@@ -89,21 +106,29 @@ fn register(
             }))
         }
         TypeKind::Enum(kind) => {
-            let items = kind.values.iter().map(|value| value.node.value.node.as_str());
+            let items = kind
+                .values
+                .iter()
+                .map(|value| value.node.value.node.as_str());
             builder.register(dynamic::Enum::new(name).items(items))
         }
-        TypeKind::InputObject(kind) => {
-            builder.register(kind.fields.iter().fold(InputObject::new(name), |object, field| {
-                object.field(input_value(&field.node))
-            }))
-        }
+        TypeKind::InputObject(kind) => builder.register(
+            kind.fields
+                .iter()
+                .fold(InputObject::new(name), |object, field| {
+                    object.field(input_value(&field.node))
+                }),
+        ),
     }
 }
 
 fn scalar(name: &str) -> Scalar {
     let owned = name.to_owned();
     Scalar::new(name).validator(move |value| {
-        value.clone().into_json().is_ok_and(|json| json.is_null() || scalar_fits(&owned, &json))
+        value
+            .clone()
+            .into_json()
+            .is_ok_and(|json| json.is_null() || scalar_fits(&owned, &json))
     })
 }
 
@@ -120,7 +145,11 @@ fn type_ref(ty: &Type) -> TypeRef {
         BaseType::Named(name) => TypeRef::named(name.as_str()),
         BaseType::List(item) => TypeRef::List(Box::new(type_ref(item))),
     };
-    if ty.nullable { base } else { TypeRef::NonNull(Box::new(base)) }
+    if ty.nullable {
+        base
+    } else {
+        TypeRef::NonNull(Box::new(base))
+    }
 }
 
 /// A field with the one resolver there is: ask the noun, check the answer.
@@ -131,12 +160,18 @@ fn object_field(
 ) -> Field {
     let types = Arc::clone(types);
     let shared = Arc::new(declared.clone());
-    let field = Field::new(&*declared.name.node, type_ref(&declared.ty.node), move |ctx| {
-        let (types, declared, root) = (Arc::clone(&types), Arc::clone(&shared), root.clone());
-        FieldFuture::new(async move {
-            resolve(&types, &declared, root, &ctx).await.map_err(ServerError::into_graphql)
-        })
-    });
+    let field = Field::new(
+        &*declared.name.node,
+        type_ref(&declared.ty.node),
+        move |ctx| {
+            let (types, declared, root) = (Arc::clone(&types), Arc::clone(&shared), root.clone());
+            FieldFuture::new(async move {
+                resolve(&types, &declared, root, &ctx)
+                    .await
+                    .map_err(ServerError::into_graphql)
+            })
+        },
+    );
     declared.arguments.iter().fold(field, |field, argument| {
         field.argument(input_value(&argument.node))
     })
@@ -152,7 +187,9 @@ async fn resolve(
     let cx = ctx
         .data::<Arc<Cx>>()
         .map_err(|error| ServerError::internal(ASKING, error.message))?;
-    let is_mutation = root.as_ref().is_some_and(|root| root.type_name() == "Mutation");
+    let is_mutation = root
+        .as_ref()
+        .is_some_and(|root| root.type_name() == "Mutation");
     if is_mutation && cx.caller.read_only {
         return Err(ServerError::Forbidden("this key may only read".into()));
     }
@@ -169,7 +206,10 @@ async fn resolve(
             .map_err(|error| ServerError::internal(ASKING, error))?;
         given.insert(name.to_string(), json);
     }
-    let args = types.args(declared.arguments.iter().map(|argument| &argument.node), given)?;
+    let args = types.args(
+        declared.arguments.iter().map(|argument| &argument.node),
+        given,
+    )?;
     let out = noun.field(cx, &declared.name.node, &args).await?;
     answer(types, &declared.ty.node, out).map_err(|fault| {
         let field = format!("{}.{}: {fault}", noun.type_name(), declared.name.node);
@@ -182,15 +222,23 @@ fn answer(types: &Types, ty: &Type, out: Out) -> Result<Option<FieldValue<'stati
     let value = |noun: Arc<dyn Noun>| {
         let concrete = noun.type_name();
         let value = FieldValue::owned_any(noun);
-        if is_abstract { value.with_type(concrete) } else { value }
+        if is_abstract {
+            value.with_type(concrete)
+        } else {
+            value
+        }
     };
     match out {
         Out::Null | Out::Value(Value::Null) if ty.nullable => Ok(None),
         Out::Null => Err(format!("null where \"{ty}\" is declared")),
-        Out::Value(json) => types.output(ty, json).map(|json| Some(FieldValue::value(json))),
+        Out::Value(json) => types
+            .output(ty, json)
+            .map(|json| Some(FieldValue::value(json))),
         Out::Node(noun) => Ok(Some(value(noun))),
         // async-graphql has no null among the objects of a list; of the two lists that may hold
         // one by the SDL (features, feature flags) none ever does.
-        Out::Nodes(nouns) => Ok(Some(FieldValue::list(nouns.into_iter().flatten().map(value)))),
+        Out::Nodes(nouns) => Ok(Some(FieldValue::list(
+            nouns.into_iter().flatten().map(value),
+        ))),
     }
 }

@@ -17,7 +17,10 @@ struct Fake {
 
 impl Fake {
     fn of(&self, type_name: &'static str) -> Self {
-        Self { type_name, asked: Arc::clone(&self.asked) }
+        Self {
+            type_name,
+            asked: Arc::clone(&self.asked),
+        }
     }
 }
 
@@ -28,7 +31,9 @@ impl Noun for Fake {
     }
 
     async fn field(&self, _cx: &Cx, name: &str, args: &Args) -> Result<Out, ServerError> {
-        self.asked.lock().push((format!("{}.{name}", self.type_name), args.clone()));
+        self.asked
+            .lock()
+            .push((format!("{}.{name}", self.type_name), args.clone()));
         Ok(match (self.type_name, name) {
             ("Query", "viewer") => Out::node(self.of("User")),
             ("Query", "artifactCollection") => Out::node(self.of("ArtifactPortfolio")),
@@ -37,12 +42,16 @@ impl Noun for Fake {
             ("Query", "entity") => Out::node(self.of("Entity")),
             ("Query", "serverInfo") => return Err(ServerError::Unauthorized),
             ("Query", "user") => return Err(ServerError::NotFound("user".into())),
-            ("Query", "users") => Out::node(
-                Connection::new("UserConnection", vec![Edge::new("c1", self.of("User"))], true),
-            ),
+            ("Query", "users") => Out::node(Connection::new(
+                "UserConnection",
+                vec![Edge::new("c1", self.of("User"))],
+                true,
+            )),
             ("Mutation", _) => {
                 tokio::task::yield_now().await;
-                self.asked.lock().push((format!("done {name}"), Args::default()));
+                self.asked
+                    .lock()
+                    .push((format!("done {name}"), Args::default()));
                 Out::node(self.of("Payload"))
             }
             (_, "id") => Out::value("id"),
@@ -77,9 +86,15 @@ impl Bench {
     fn reading_only(read_only: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let asked = Arc::default();
-        let query = Fake { type_name: "Query", asked: Arc::clone(&asked) };
+        let query = Fake {
+            type_name: "Query",
+            asked: Arc::clone(&asked),
+        };
         let mutation = query.of("Mutation");
-        let roots = Roots { query: Arc::new(query), mutation: Arc::new(mutation) };
+        let roots = Roots {
+            query: Arc::new(query),
+            mutation: Arc::new(mutation),
+        };
         let caller = Caller {
             user_id: 1,
             username: "ann".into(),
@@ -93,7 +108,12 @@ impl Bench {
             base_url: "http://h".into(),
             urls: UrlSigner::new(&[0; 32], "http://h"),
         };
-        Self { engine: Engine::new(&roots).unwrap(), cx: Arc::new(cx), asked, _dir: dir }
+        Self {
+            engine: Engine::new(&roots).unwrap(),
+            cx: Arc::new(cx),
+            asked,
+            _dir: dir,
+        }
     }
 
     async fn ask(&self, body: Value) -> (u16, Value) {
@@ -105,15 +125,22 @@ impl Bench {
     }
 
     async fn data(&self, query: &str, variables: Value) -> Value {
-        let (status, answer) = self.ask(json!({"query": query, "variables": variables})).await;
+        let (status, answer) = self
+            .ask(json!({"query": query, "variables": variables}))
+            .await;
         assert_eq!(status, 200);
         assert_eq!(answer.get("errors"), None, "{query}");
         answer["data"].clone()
     }
 
     async fn error(&self, query: &str, variables: Value) -> String {
-        let (_, answer) = self.ask(json!({"query": query, "variables": variables})).await;
-        answer["errors"][0]["message"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+        let (_, answer) = self
+            .ask(json!({"query": query, "variables": variables}))
+            .await;
+        answer["errors"][0]["message"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{answer}"))
+            .to_owned()
     }
 
     fn args_of(&self, field: &str) -> Value {
@@ -133,7 +160,9 @@ async fn aliases_fragments_directives_and_typename_work() {
         artifact(id: 3) { size createdBy { __typename ... on User { name } } }
       }
       fragment Names on User { __typename name }";
-    let data = bench.data(query, json!({"no": false, "unused": null})).await;
+    let data = bench
+        .data(query, json!({"no": false, "unused": null}))
+        .await;
     assert_eq!(
         data,
         json!({
@@ -169,8 +198,16 @@ async fn null_absent_and_default_arguments_look_alike() {
 #[tokio::test]
 async fn a_single_value_becomes_a_list_and_numbers_become_ids() {
     let bench = Bench::new();
-    bench.data("{ users(usernames: \"ann\", ids: [1]) { edges { cursor } } }", json!({})).await;
-    assert_eq!(bench.args_of("Query.users"), json!({"usernames": ["ann"], "ids": ["1"]}));
+    bench
+        .data(
+            "{ users(usernames: \"ann\", ids: [1]) { edges { cursor } } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        bench.args_of("Query.users"),
+        json!({"usernames": ["ann"], "ids": ["1"]})
+    );
 }
 
 #[tokio::test]
@@ -184,11 +221,23 @@ async fn wrong_names_and_types_are_refused() {
         ("{ artifact { id } }", json!({})),
         ("{ artifact(id: true) { id } }", json!({})),
         ("{ artifact(id: \"1\", more: 1) { id } }", json!({})),
-        ("query($n: Int) { users(first: $n) { edges { cursor } } }", json!({"n": "1"})),
-        ("query($n: Int) { users(first: $n) { edges { cursor } } }", json!({"n": 3000000000_u64})),
-        ("query($n: String) { users(first: $n) { edges { cursor } } }", json!({"n": "1"})),
+        (
+            "query($n: Int) { users(first: $n) { edges { cursor } } }",
+            json!({"n": "1"}),
+        ),
+        (
+            "query($n: Int) { users(first: $n) { edges { cursor } } }",
+            json!({"n": 3000000000_u64}),
+        ),
+        (
+            "query($n: String) { users(first: $n) { edges { cursor } } }",
+            json!({"n": "1"}),
+        ),
         ("query($n: ID!) { artifact(id: $n) { id } }", json!({})),
-        ("mutation { stopRun(input: {id: 1, other: 2}) { success } }", json!({})),
+        (
+            "mutation { stopRun(input: {id: 1, other: 2}) { success } }",
+            json!({}),
+        ),
         ("mutation { stopRun(input: \"1\") { success } }", json!({})),
         ("{ viewer }", json!({})),
         ("{ viewer { name { x } } }", json!({})),
@@ -209,7 +258,10 @@ async fn answers_that_break_their_declared_type_are_internal_errors() {
         "{ artifact(id: 1) { versionIndex } }",
     ] {
         let message = bench.error(query, json!({})).await;
-        assert_eq!(message, "internal error while checking an answer", "{query}");
+        assert_eq!(
+            message, "internal error while checking an answer",
+            "{query}"
+        );
     }
 }
 
@@ -217,11 +269,19 @@ async fn answers_that_break_their_declared_type_are_internal_errors() {
 async fn errors_keep_status_200_but_for_keys() {
     let bench = Bench::new();
     let (status, answer) = bench.ask(json!({"query": "{ user { name } }"})).await;
-    assert_eq!((status, &answer["errors"][0]["message"]), (200, &json!("user not found")));
-    let (status, _) = bench.ask(json!({"query": "{ serverInfo { frontendHost } }"})).await;
+    assert_eq!(
+        (status, &answer["errors"][0]["message"]),
+        (200, &json!("user not found"))
+    );
+    let (status, _) = bench
+        .ask(json!({"query": "{ serverInfo { frontendHost } }"}))
+        .await;
     assert_eq!(status, 401);
     assert_eq!(bench.ask(json!({"variables": {}})).await.0, 400);
-    assert_eq!(bench.data("{ project { id } }", json!({})).await, json!({"project": null}));
+    assert_eq!(
+        bench.data("{ project { id } }", json!({})).await,
+        json!({"project": null})
+    );
 }
 
 #[tokio::test]
@@ -253,7 +313,12 @@ async fn mutations_of_one_document_run_in_order() {
 #[tokio::test]
 async fn a_key_that_only_reads_cannot_mutate() {
     let bench = Bench::reading_only(true);
-    let message = bench.error("mutation { stopRun(input: {id: 1}) { success } }", json!({})).await;
+    let message = bench
+        .error(
+            "mutation { stopRun(input: {id: 1}) { success } }",
+            json!({}),
+        )
+        .await;
     assert_eq!(message, "permission denied: this key may only read");
     assert!(bench.asked.lock().is_empty());
 }
@@ -278,9 +343,13 @@ fn names_of_a_document_are_found_through_fragments() {
     let query = "query One { project { ...F } } query Two { viewer { id } }
         fragment F on Project { artifactTypes { edges { node { name } } } }";
     let parse = |name: &str| {
-        Call::parse(json!({"query": query, "operationName": name}).to_string().as_bytes())
-            .unwrap_or_else(|_| panic!("the document is valid"))
-            .names()
+        Call::parse(
+            json!({"query": query, "operationName": name})
+                .to_string()
+                .as_bytes(),
+        )
+        .unwrap_or_else(|_| panic!("the document is valid"))
+        .names()
     };
     assert_eq!(parse("Two").operation, "Two");
     assert!(parse("One").fields.contains(&"artifactTypes".to_owned()));

@@ -38,7 +38,9 @@ impl IntoResponse for Refusal {
             Self::Missing | Self::Wrong => {
                 let mut response = reply::error(StatusCode::UNAUTHORIZED, &self.to_string());
                 let challenge = header::HeaderValue::from_static("Basic realm=\"wandb\"");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, challenge);
                 response
             }
             Self::Store(failure) => reply::failure(failure),
@@ -74,7 +76,11 @@ impl App {
     /// SDK says `api`), or `Bearer` with an access token or a key.
     pub(super) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let value = headers.get(header::AUTHORIZATION).ok_or(Refusal::Missing)?;
-        let secret = value.to_str().ok().and_then(secret_of).ok_or(Refusal::Wrong)?;
+        let secret = value
+            .to_str()
+            .ok()
+            .and_then(secret_of)
+            .ok_or(Refusal::Wrong)?;
         if let Some(caller) = self.tokens.owner(&secret) {
             return Ok(caller);
         }
@@ -118,8 +124,13 @@ mod tests {
     #[test]
     fn a_token_is_its_callers_and_no_one_elses() {
         let tokens = Tokens::default();
-        let caller =
-            Caller { user_id: 1, username: "u".into(), entity: "u".into(), admin: false, read_only: false };
+        let caller = Caller {
+            user_id: 1,
+            username: "u".into(),
+            entity: "u".into(),
+            admin: false,
+            read_only: false,
+        };
         let token = tokens.issue(caller.clone());
         assert_eq!(tokens.owner(&token), Some(caller));
         assert_eq!(tokens.owner("other"), None);

@@ -28,7 +28,13 @@ impl Listener for Door {
         if let Err(error) = inner.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch Nagle's algorithm off");
         }
-        (Stream { inner, switch: ResetSwitch::default() }, address)
+        (
+            Stream {
+                inner,
+                switch: ResetSwitch::default(),
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -39,14 +39,23 @@ pub(super) async fn read(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let Some(object) = object_of(uri.path()) else { return reply::not_found() };
+    let Some(object) = object_of(uri.path()) else {
+        return reply::not_found();
+    };
     let is_manifest = object.starts_with("manifests/");
-    let class = if is_manifest { Class::Manifest } else { Class::Blob };
+    let class = if is_manifest {
+        Class::Manifest
+    } else {
+        Class::Blob
+    };
     let shape = match app.admit(class, None, &line).await {
         Admission::Serve(shape) => shape,
         Admission::Instead(response) => return response,
     };
-    if !app.signer.allows(&object, Access::Read, uri.query().unwrap_or_default()) {
+    if !app
+        .signer
+        .allows(&object, Access::Read, uri.query().unwrap_or_default())
+    {
         return expired();
     }
     let store = Arc::clone(&app.store);
@@ -65,13 +74,17 @@ pub(super) async fn read(
         Part::Range { first, last } => {
             let mut response = body(&method, file, first, last - first + 1, shape);
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            content_range(&mut response, &format!("bytes {first}-{last}/{}", located.size));
+            content_range(
+                &mut response,
+                &format!("bytes {first}-{last}/{}", located.size),
+            );
             response
         }
         Part::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Part::PreconditionFailed => {
-            reply::error(StatusCode::PRECONDITION_FAILED, "the content has another entity tag")
-        }
+        Part::PreconditionFailed => reply::error(
+            StatusCode::PRECONDITION_FAILED,
+            "the content has another entity tag",
+        ),
         Part::Unsatisfiable => {
             let mut response = reply::error(
                 StatusCode::RANGE_NOT_SATISFIABLE,
@@ -87,7 +100,10 @@ pub(super) async fn read(
         headers.insert(header::ETAG, etag);
     }
     if is_manifest && matches!(answer, Part::Whole | Part::Range { .. }) {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
     }
     response
 }
@@ -106,8 +122,10 @@ fn body(method: &Method, file: File, offset: u64, len: u64, shape: Shape) -> Res
         shape.stream(Box::pin(pieces(file, offset, len)), len)
     };
     let content_type = HeaderValue::from_static("application/octet-stream");
-    let headers =
-        [(header::CONTENT_LENGTH, HeaderValue::from(len)), (header::CONTENT_TYPE, content_type)];
+    let headers = [
+        (header::CONTENT_LENGTH, HeaderValue::from(len)),
+        (header::CONTENT_TYPE, content_type),
+    ];
     (headers, content).into_response()
 }
 
@@ -143,14 +161,21 @@ pub(super) async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let Some(object) = object_of(uri.path()) else { return reply::not_found() };
+    let Some(object) = object_of(uri.path()) else {
+        return reply::not_found();
+    };
     if let Admission::Instead(response) = app.admit(Class::Upload, None, &line).await {
         return response;
     }
-    if !app.signer.allows(&object, Access::Write, uri.query().unwrap_or_default()) {
+    if !app
+        .signer
+        .allows(&object, Access::Write, uri.query().unwrap_or_default())
+    {
         return expired();
     }
-    let expected = headers.get("content-md5").map(|value| value.as_bytes().to_vec());
+    let expected = headers
+        .get("content-md5")
+        .map(|value| value.as_bytes().to_vec());
     let (sender, receiver) = mpsc::channel(WAITING_PIECES);
     let store = Arc::clone(&app.store);
     let receiving = tokio::spawn(blocking(move || {
@@ -213,7 +238,9 @@ fn pour(
             if STANDARD.encode(md5.finalize()).as_bytes() == expected.trim_ascii() {
                 return Ok(());
             }
-            Err(StoreError::invalid("the content does not match its Content-MD5"))
+            Err(StoreError::invalid(
+                "the content does not match its Content-MD5",
+            ))
         }
         _ => Ok(()),
     }

@@ -41,7 +41,11 @@ impl Counters {
     fn arrived(&self, class: Class, names: Option<&Names>) {
         *self.by_class.lock().entry(class.as_str()).or_default() += 1;
         if let Some(names) = names {
-            *self.by_operation.lock().entry(names.operation.clone()).or_default() += 1;
+            *self
+                .by_operation
+                .lock()
+                .entry(names.operation.clone())
+                .or_default() += 1;
         }
     }
 
@@ -105,7 +109,10 @@ impl Controls {
     }
 
     fn set(&self, knobs: Knobs) {
-        let link = knobs.bytes_per_s.filter(|rate| *rate > 0).map(|rate| Arc::new(Link::new(rate)));
+        let link = knobs
+            .bytes_per_s
+            .filter(|rate| *rate > 0)
+            .map(|rate| Arc::new(Link::new(rate)));
         *self.link.lock() = link;
         *self.knobs.lock() = knobs;
         self.release();
@@ -128,7 +135,10 @@ impl Controls {
         if latency > 0 {
             tokio::time::sleep(Duration::from_millis(latency)).await;
         }
-        let mut shape = Shape { link: self.link.lock().clone(), ..Shape::default() };
+        let mut shape = Shape {
+            link: self.link.lock().clone(),
+            ..Shape::default()
+        };
         if matches!(class, Class::Blob | Class::Manifest) {
             shape.counters = Some(Arc::clone(&self.counters));
         }
@@ -162,7 +172,10 @@ fn refusal(fault: &Fault) -> Response {
 
 /// The answer to a URL that has expired or never was right.
 pub(crate) fn expired() -> Response {
-    error(StatusCode::FORBIDDEN, "the signature of this URL is wrong or has expired")
+    error(
+        StatusCode::FORBIDDEN,
+        "the signature of this URL is wrong or has expired",
+    )
 }
 
 /// The routes below `/_test`.
@@ -175,9 +188,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 }
 
 async fn requests(State(app): State<Arc<App>>) -> Response {
-    app.controls.as_ref().map_or_else(super::reply::not_found, |controls| {
-        Json(controls.counters.json()).into_response()
-    })
+    app.controls
+        .as_ref()
+        .map_or_else(super::reply::not_found, |controls| {
+            Json(controls.counters.json()).into_response()
+        })
 }
 
 async fn reset_requests(State(app): State<Arc<App>>) -> StatusCode {
@@ -268,7 +283,15 @@ async fn create_team(State(app): State<Arc<App>>, body: Bytes) -> Response {
 
 /// A JSON body; nothing at all is an empty object.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|fault| error(StatusCode::BAD_REQUEST, &format!("invalid request body: {fault}")))
+    let body = if body.trim_ascii().is_empty() {
+        b"{}"
+    } else {
+        body
+    };
+    serde_json::from_slice(body).map_err(|fault| {
+        error(
+            StatusCode::BAD_REQUEST,
+            &format!("invalid request body: {fault}"),
+        )
+    })
 }

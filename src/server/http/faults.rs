@@ -132,18 +132,26 @@ mod tests {
         let mut knobs = knobs(serde_json::json!({
             "faults": [{ "match": "blob", "skip": 1, "count": 2, "kind": "reset" }]
         }));
-        let hits: Vec<bool> =
-            (0..5).map(|_| knobs.hit(Class::Blob, None).is_some()).collect();
+        let hits: Vec<bool> = (0..5)
+            .map(|_| knobs.hit(Class::Blob, None).is_some())
+            .collect();
         assert_eq!(hits, [false, true, true, false, false]);
         assert!(knobs.hit(Class::Manifest, None).is_none());
     }
 
     #[test]
     fn documents_match_by_class_operation_and_any_field() {
-        let names = Names { operation: "Op".into(), fields: vec!["project".into(), "x".into()] };
-        for (pattern, expected) in
-            [("graphql", true), ("Op", true), ("project", true), ("x", true), ("blob", false)]
-        {
+        let names = Names {
+            operation: "Op".into(),
+            fields: vec!["project".into(), "x".into()],
+        };
+        for (pattern, expected) in [
+            ("graphql", true),
+            ("Op", true),
+            ("project", true),
+            ("x", true),
+            ("blob", false),
+        ] {
             let mut knobs =
                 knobs(serde_json::json!({ "faults": [{ "match": pattern, "kind": "stall" }] }));
             let hit = knobs.hit(Class::Graphql, Some(&names));

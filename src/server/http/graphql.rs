@@ -8,10 +8,10 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::App;
 use super::connection::ResetSwitch;
 use super::control::Admission;
 use super::faults::Class;
-use super::App;
 use crate::server::engine::{Answer, Call, Cx, Names};
 
 /// Largest request body, compressed or not. The SDK's largest calls name 5000 manifest entries,
@@ -54,7 +54,10 @@ pub(super) async fn answer(
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let content_type = HeaderValue::from_static("application/json");
     let length = HeaderValue::from(answer.body.len());
-    let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_LENGTH, length)];
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_LENGTH, length),
+    ];
     (status, headers, shape.bytes(Bytes::from(answer.body))).into_response()
 }
 
@@ -62,7 +65,9 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Answer> {
     let body = axum::body::to_bytes(body, MAX_BODY)
         .await
         .map_err(|_| Answer::error(413, "the request body is too large or incomplete"))?;
-    let encoding = headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+    let encoding = headers
+        .get(header::CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok());
     match encoding.map(str::to_ascii_lowercase).as_deref() {
         None | Some("identity") => Ok(body),
         Some("gzip" | "x-gzip") => tokio::task::spawn_blocking(move || unzip(&body))

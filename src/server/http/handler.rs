@@ -36,16 +36,16 @@ pub(super) async fn redirect(
         Ok(caller) => caller,
         Err(refusal) => return refusal.into_response(),
     };
-    let Some((entity, hex)) = target(uri.path()) else { return reply::not_found() };
+    let Some((entity, hex)) = target(uri.path()) else {
+        return reply::not_found();
+    };
     let store = Arc::clone(&app.store);
     let found = blocking(move || store.handler_object(caller.user_id, caller.admin, &entity, &hex));
     match found.await {
         Ok(Some(object)) => {
             let url = app.signer.at(&app.base_url(&headers)).download(&object);
             match HeaderValue::from_str(&url) {
-                Ok(location) => {
-                    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
-                }
+                Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
                 Err(_) => reply::not_found(),
             }
         }
@@ -89,7 +89,12 @@ mod tests {
 
     #[test]
     fn anything_else_is_not_found() {
-        for path in ["/artifacts/ent/zz", "/artifacts/ent", "/artifactsV2/r/e/x/y", "/artifacts/"] {
+        for path in [
+            "/artifacts/ent/zz",
+            "/artifacts/ent",
+            "/artifactsV2/r/e/x/y",
+            "/artifacts/",
+        ] {
             assert_eq!(target(path), None, "{path}");
         }
     }

@@ -13,8 +13,8 @@
 
 mod auth;
 pub(crate) mod connection;
-pub(crate) mod control;
 mod content;
+pub(crate) mod control;
 mod faults;
 mod graphql;
 mod handler;
@@ -70,7 +70,14 @@ impl App {
         test_controls: bool,
     ) -> Self {
         let controls = test_controls.then(Controls::new);
-        Self { store, engine, signer, data, tokens: Tokens::default(), controls }
+        Self {
+            store,
+            engine,
+            signer,
+            data,
+            tokens: Tokens::default(),
+            controls,
+        }
     }
 
     /// Counts a request and decides what becomes of it; without test controls it is just served.
@@ -84,7 +91,9 @@ impl App {
     /// The base URL under which this request reached the server. A server may have several names
     /// (a container's, a tunnel's), and the URLs it hands out must work for the one who asks.
     fn base_url(&self, headers: &HeaderMap) -> String {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
         match host.filter(|host| is_authority(host)) {
             Some(host) => format!("http://{host}"),
             None => self.signer.base_url().to_owned(),
@@ -94,7 +103,9 @@ impl App {
 
 fn is_authority(host: &str) -> bool {
     !host.is_empty()
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
 }
 
 /// The routes.
@@ -102,8 +113,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .route("/graphql", post(graphql::answer))
         .route("/oidc/token", post(oidc::exchange))
-        .route("/files/{entity}/{project}/{run}/file_stream", post(file_stream))
-        .route("/storage/{*object}", get(content::read).head(content::read).put(content::write))
+        .route(
+            "/files/{entity}/{project}/{run}/file_stream",
+            post(file_stream),
+        )
+        .route(
+            "/storage/{*object}",
+            get(content::read).head(content::read).put(content::write),
+        )
         .route("/artifacts/{*path}", get(handler::redirect))
         .route("/artifactsV2/{*path}", get(handler::redirect));
     if app.controls.is_some() {

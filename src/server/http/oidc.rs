@@ -37,10 +37,16 @@ pub(super) async fn exchange(State(app): State<Arc<App>>, body: Bytes) -> Respon
         return reply::error(StatusCode::BAD_REQUEST, "unsupported grant_type");
     }
     if app.controls.is_none() && !app.data.join(TRUST_FILE).exists() {
-        return reply::error(StatusCode::FORBIDDEN, "this server trusts no identity tokens");
+        return reply::error(
+            StatusCode::FORBIDDEN,
+            "this server trusts no identity tokens",
+        );
     }
     let Some(subject) = field("assertion").as_deref().and_then(subject_of) else {
-        return reply::error(StatusCode::BAD_REQUEST, "the assertion is no identity token");
+        return reply::error(
+            StatusCode::BAD_REQUEST,
+            "the assertion is no identity token",
+        );
     };
     let store = Arc::clone(&app.store);
     match blocking(move || store.user_by_name(&subject)).await {
@@ -63,8 +69,14 @@ fn subject_of(token: &str) -> Option<String> {
         return None;
     }
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
-    if claims.get("exp").and_then(Value::as_f64).is_some_and(|exp| exp < now.as_secs_f64()) {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?;
+    if claims
+        .get("exp")
+        .and_then(Value::as_f64)
+        .is_some_and(|exp| exp < now.as_secs_f64())
+    {
         return None;
     }
     Some(claims.get("sub")?.as_str()?.to_owned())
@@ -81,7 +93,10 @@ mod tests {
 
     #[test]
     fn the_subject_of_a_live_token_is_found() {
-        assert_eq!(subject_of(&token(&json!({"sub": "ann"}))).as_deref(), Some("ann"));
+        assert_eq!(
+            subject_of(&token(&json!({"sub": "ann"}))).as_deref(),
+            Some("ann")
+        );
         let later = json!({"sub": "ann", "exp": 99_999_999_999_u64});
         assert_eq!(subject_of(&token(&later)).as_deref(), Some("ann"));
     }

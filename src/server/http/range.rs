@@ -34,15 +34,22 @@ pub(crate) fn part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
     if text(header::IF_NONE_MATCH).is_some_and(|tags| lists(tags, etag, true)) {
         return Part::NotModified;
     }
-    let Some(range) = text(header::RANGE) else { return Part::Whole };
+    let Some(range) = text(header::RANGE) else {
+        return Part::Whole;
+    };
     if text(header::IF_RANGE).is_some_and(|tag| tag.trim() != etag) {
         return Part::Whole;
     }
-    range.trim().strip_prefix("bytes=").map_or(Part::Whole, |spec| satisfy(spec, size))
+    range
+        .trim()
+        .strip_prefix("bytes=")
+        .map_or(Part::Whole, |spec| satisfy(spec, size))
 }
 
 fn satisfy(spec: &str, size: u64) -> Part {
-    let Some((first, last)) = spec.split_once('-') else { return Part::Whole };
+    let Some((first, last)) = spec.split_once('-') else {
+        return Part::Whole;
+    };
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
@@ -52,11 +59,20 @@ fn satisfy(spec: &str, size: u64) -> Part {
         (Some(first), _) if first >= size && (last.trim().is_empty() || number(last).is_some()) => {
             Part::Unsatisfiable
         }
-        (Some(first), Some(last)) => Part::Range { first, last: last.min(size - 1) },
-        (Some(first), None) if last.trim().is_empty() => Part::Range { first, last: size - 1 },
+        (Some(first), Some(last)) => Part::Range {
+            first,
+            last: last.min(size - 1),
+        },
+        (Some(first), None) if last.trim().is_empty() => Part::Range {
+            first,
+            last: size - 1,
+        },
         (None, Some(suffix)) if first.trim().is_empty() => match suffix.min(size) {
             0 => Part::Unsatisfiable,
-            suffix => Part::Range { first: size - suffix, last: size - 1 },
+            suffix => Part::Range {
+                first: size - suffix,
+                last: size - 1,
+            },
         },
         _ => Part::Whole,
     }
@@ -64,9 +80,9 @@ fn satisfy(spec: &str, size: u64) -> Part {
 
 /// Whether a list of entity tags has `etag`; weak tags count only in a weak comparison.
 fn lists(tags: &str, etag: &str, weak: bool) -> bool {
-    tags.split(',').map(str::trim).any(|tag| {
-        tag == "*" || tag == etag || (weak && tag.strip_prefix("W/") == Some(etag))
-    })
+    tags.split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag == etag || (weak && tag.strip_prefix("W/") == Some(etag)))
 }
 
 #[cfg(test)]
@@ -77,7 +93,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn ask(headers: &[(HeaderName, &str)]) -> Part {
-        let map = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap()));
+        let map = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.parse().unwrap()));
         part(&map.collect(), "\"t\"", 10)
     }
 
@@ -93,14 +111,22 @@ mod tests {
         assert_eq!(range("bytes=10-12"), Part::Unsatisfiable);
         assert_eq!(range("bytes=-0"), Part::Unsatisfiable);
         assert_eq!(range("bytes=99999999999999999999-"), Part::Unsatisfiable);
-        for ignored in ["bytes=5-2", "bytes=0-1,3-4", "bytes=a-b", "bytes=-", "lines=0-1"] {
+        for ignored in [
+            "bytes=5-2",
+            "bytes=0-1,3-4",
+            "bytes=a-b",
+            "bytes=-",
+            "lines=0-1",
+        ] {
             assert_eq!(range(ignored), Part::Whole, "{ignored}");
         }
     }
 
     #[test]
     fn no_range_of_nothing_can_be_satisfied() {
-        let headers = [(header::RANGE, "bytes=0-".parse().unwrap())].into_iter().collect();
+        let headers = [(header::RANGE, "bytes=0-".parse().unwrap())]
+            .into_iter()
+            .collect();
         assert_eq!(part(&headers, "\"t\"", 0), Part::Unsatisfiable);
     }
 
@@ -108,8 +134,14 @@ mod tests {
     fn conditions_compare_the_tag() {
         assert_eq!(ask(&[(header::IF_MATCH, "\"t\"")]), Part::Whole);
         assert_eq!(ask(&[(header::IF_MATCH, "\"x\", \"t\"")]), Part::Whole);
-        assert_eq!(ask(&[(header::IF_MATCH, "W/\"t\"")]), Part::PreconditionFailed);
-        assert_eq!(ask(&[(header::IF_NONE_MATCH, "W/\"t\"")]), Part::NotModified);
+        assert_eq!(
+            ask(&[(header::IF_MATCH, "W/\"t\"")]),
+            Part::PreconditionFailed
+        );
+        assert_eq!(
+            ask(&[(header::IF_NONE_MATCH, "W/\"t\"")]),
+            Part::NotModified
+        );
         assert_eq!(ask(&[(header::IF_NONE_MATCH, "*")]), Part::NotModified);
         assert_eq!(ask(&[(header::IF_NONE_MATCH, "\"x\"")]), Part::Whole);
         let ranged = |tag| ask(&[(header::RANGE, "bytes=1-2"), (header::IF_RANGE, tag)]);

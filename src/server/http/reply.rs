@@ -13,7 +13,10 @@ pub(crate) fn error(status: StatusCode, message: &str) -> Response {
 
 /// JSON at hand.
 pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    let content_type = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let content_type = (
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     (status, [content_type], body).into_response()
 }
 

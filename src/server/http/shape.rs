@@ -30,11 +30,16 @@ pub(crate) struct Link {
 impl Link {
     /// A link of this many bytes a second, at least one.
     pub(crate) fn new(bytes_per_s: u64) -> Self {
-        Self { bytes_per_s: bytes_per_s.max(1), free_at: Mutex::new(Instant::now()) }
+        Self {
+            bytes_per_s: bytes_per_s.max(1),
+            free_at: Mutex::new(Instant::now()),
+        }
     }
 
     fn piece(&self) -> usize {
-        usize::try_from(self.bytes_per_s / 20).unwrap_or(PIECE).clamp(1, PIECE)
+        usize::try_from(self.bytes_per_s / 20)
+            .unwrap_or(PIECE)
+            .clamp(1, PIECE)
     }
 
     async fn pass(&self, bytes: usize) {
@@ -85,8 +90,17 @@ impl Shape {
     where
         S: Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
     {
-        let left = if self.damage == Some(Damage::Truncate) { len / 2 } else { len };
-        let outgoing = Outgoing { source, pending: Bytes::new(), left, shape: self };
+        let left = if self.damage == Some(Damage::Truncate) {
+            len / 2
+        } else {
+            len
+        };
+        let outgoing = Outgoing {
+            source,
+            pending: Bytes::new(),
+            left,
+            shape: self,
+        };
         Body::from_stream(stream::unfold(Some(outgoing), step))
     }
 }
@@ -118,8 +132,14 @@ where
         }
     }
     let limit = usize::try_from(state.left).unwrap_or(usize::MAX);
-    let piece = state.shape.link.as_ref().map_or(usize::MAX, |link| link.piece());
-    let mut bytes = state.pending.split_to(state.pending.len().min(limit).min(piece));
+    let piece = state
+        .shape
+        .link
+        .as_ref()
+        .map_or(usize::MAX, |link| link.piece());
+    let mut bytes = state
+        .pending
+        .split_to(state.pending.len().min(limit).min(piece));
     state.left -= bytes.len() as u64;
     if state.shape.damage == Some(Damage::Corrupt) && !bytes.is_empty() {
         let mut wrong = BytesMut::from(&*bytes);

@@ -21,8 +21,12 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Characters that stay as they are in a path: RFC 3986 `unreserved`, and the slashes between
 /// segments.
-const PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+const PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
 
 /// What a signed URL allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +58,9 @@ pub(crate) struct UrlSigner {
 
 impl std::fmt::Debug for UrlSigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UrlSigner").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("UrlSigner")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +70,10 @@ impl UrlSigner {
         // HMAC pads a key to its block of 64 bytes; giving the block has no error to handle.
         let mut block = [0; 64];
         block[..secret.len()].copy_from_slice(secret);
-        Self { mac: Hmac::new(&block.into()), base_url: base_url.into() }
+        Self {
+            mac: Hmac::new(&block.into()),
+            base_url: base_url.into(),
+        }
     }
 
     /// The signer of a data directory, whose secret survives restarts in a file of mode 0600.
@@ -85,7 +94,10 @@ impl UrlSigner {
 
     /// The same signer under another name of this server.
     pub(crate) fn at(&self, base_url: &str) -> Self {
-        Self { mac: self.mac.clone(), base_url: base_url.into() }
+        Self {
+            mac: self.mac.clone(),
+            base_url: base_url.into(),
+        }
     }
 
     /// Absolute URL for reading `object` during the next hour, without credentials.
@@ -108,7 +120,9 @@ impl UrlSigner {
     /// Whether `query` permits `access` to `object` now.
     pub(crate) fn allows(&self, object: &str, access: Access, query: &str) -> bool {
         let value = |name: &str| {
-            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
         };
         let Some(expires) = value("expires").and_then(|text| text.parse::<u64>().ok()) else {
             return false;
@@ -116,7 +130,10 @@ impl UrlSigner {
         let Some(signature) = value("signature").and_then(|text| hex::decode(text).ok()) else {
             return false;
         };
-        self.mac_of(object, access, expires).verify_slice(&signature).is_ok() && expires > now()
+        self.mac_of(object, access, expires)
+            .verify_slice(&signature)
+            .is_ok()
+            && expires > now()
     }
 
     fn mac_of(&self, object: &str, access: Access, expires: u64) -> Hmac<Sha256> {
@@ -135,7 +152,9 @@ pub(crate) fn object_of(path: &str) -> Option<String> {
 
 fn now() -> u64 {
     // A clock before 1970 makes every URL expire, which is the safe side.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX / 2, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(u64::MAX / 2, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -154,7 +173,11 @@ mod tests {
         let signer = UrlSigner::new(&[7; 32], "http://h");
         let url = signer.download(A);
         assert!(signer.allows(A, Access::Read, query(&url)));
-        assert!(signer.at("http://other").allows(A, Access::Read, query(&url)));
+        assert!(
+            signer
+                .at("http://other")
+                .allows(A, Access::Read, query(&url))
+        );
         assert!(!signer.allows(A, Access::Write, query(&url)));
         assert!(!signer.allows("wandb_artifacts/1/2/ab", Access::Read, query(&url)));
         assert!(!UrlSigner::new(&[8; 32], "http://h").allows(A, Access::Read, query(&url)));
@@ -168,8 +191,7 @@ mod tests {
         let past = now() - 1;
         let url = signer.url(A, Access::Read, past);
         assert!(!signer.allows(A, Access::Read, query(&url)));
-        let moved =
-            query(&url).replacen(&past.to_string(), &(past + 60).to_string(), 1);
+        let moved = query(&url).replacen(&past.to_string(), &(past + 60).to_string(), 1);
         assert!(!signer.allows(A, Access::Read, &moved));
     }
 
@@ -178,7 +200,12 @@ mod tests {
         let signer = UrlSigner::new(&[7; 32], "http://h");
         for object in [A, "run_files/3/media/a b#?%é.txt"] {
             let url = signer.upload(object);
-            let path = url.strip_prefix("http://h").unwrap().split_once('?').unwrap().0;
+            let path = url
+                .strip_prefix("http://h")
+                .unwrap()
+                .split_once('?')
+                .unwrap()
+                .0;
             assert_eq!(object_of(path).as_deref(), Some(object));
         }
         assert_eq!(object_of("/elsewhere"), None);
@@ -188,10 +215,18 @@ mod tests {
     fn the_secret_survives_and_only_its_owner_may_read_it() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let url = UrlSigner::in_dir(dir.path(), "http://h").unwrap().download(A);
+        let url = UrlSigner::in_dir(dir.path(), "http://h")
+            .unwrap()
+            .download(A);
         let again = UrlSigner::in_dir(dir.path(), "http://h").unwrap();
         assert!(again.allows(A, Access::Read, query(&url)));
-        let mode = dir.path().join("url-secret").metadata().unwrap().permissions().mode();
+        let mode = dir
+            .path()
+            .join("url-secret")
+            .metadata()
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -253,7 +253,7 @@ impl Store {
 
     /// Whether nobody has an account yet.
     pub(crate) fn is_empty(&self) -> Result<bool> {
-        self.read(|db| Ok(!db.prepare_cached("SELECT EXISTS (SELECT 1 FROM users)")?.query_row([], |row| row.get(0))?))
+        self.read(|db| Ok(db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM users)")?.query_row([], |row| row.get(0))?))
     }
 }
 

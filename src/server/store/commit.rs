@@ -79,14 +79,14 @@ fn copy_base(tx: &Transaction<'_>, viewer: Viewer, base: i64, manifest: i64) -> 
 }
 
 /// Notes that a blob is on disk.
-pub(super) fn remember_blob(tx: &Transaction<'_>, blob: &Received) -> Result<()> {
+pub(crate) fn remember_blob(tx: &Transaction<'_>, blob: &Received) -> Result<()> {
     tx.prepare_cached("INSERT OR IGNORE INTO blobs (md5, xxh128, size) VALUES (?, ?, ?)")?
         .execute(params![blob.md5.bytes, blob.xxh128.bytes, i64::try_from(blob.size).unwrap_or(i64::MAX)])?;
     Ok(())
 }
 
 /// Notes that an entity has a blob's content, brought by an artifact.
-pub(super) fn remember_birth(tx: &Transaction<'_>, entity: i64, blob: &Digest, artifact: i64) -> Result<()> {
+pub(crate) fn remember_birth(tx: &Transaction<'_>, entity: i64, blob: &Digest, artifact: i64) -> Result<()> {
     tx.prepare_cached("INSERT OR IGNORE INTO births (entity_id, md5, artifact_id) VALUES (?, ?, ?)")?
         .execute(params![entity, blob.bytes, artifact])?;
     Ok(())
@@ -167,7 +167,7 @@ impl<'a> Filler<'a> {
 }
 
 /// Gives a filled version its number and aliases and makes it visible.
-pub(super) fn publish(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, artifact: &VersionRow, manifest: i64) -> Result<()> {
+pub(crate) fn publish(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, artifact: &VersionRow, manifest: i64) -> Result<()> {
     let (count, size): (i64, i64) = tx.query_row(
         "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM entries WHERE manifest_id = ?",
         [manifest],

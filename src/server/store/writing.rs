@@ -242,7 +242,7 @@ impl Store {
 }
 
 /// The entity that owns a collection's project.
-pub(super) fn entity_of(tx: &Transaction<'_>, collection: i64) -> Result<i64> {
+pub(crate) fn entity_of(tx: &Transaction<'_>, collection: i64) -> Result<i64> {
     Ok(tx.prepare_cached("SELECT entity_id FROM collections WHERE id = ?")?.query_row([collection], |row| row.get(0))?)
 }
 
@@ -365,7 +365,7 @@ fn insert(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, input:
 }
 
 /// Puts a version into a collection.
-pub(super) fn insert_membership(tx: &Transaction<'_>, collection: i64, artifact: i64, index: i64, state: &str) -> Result<i64> {
+pub(crate) fn insert_membership(tx: &Transaction<'_>, collection: i64, artifact: i64, index: i64, state: &str) -> Result<i64> {
     let hash = hex::encode(rand::random::<[u8; 10]>());
     tx.prepare_cached(
         "INSERT INTO memberships (entity_id, collection_id, artifact_id, version_index, commit_hash, state, created_at)
