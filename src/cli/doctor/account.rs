@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Check;
 use crate::cli::assemble;
 use crate::cli::outcome::Failure;
-use crate::model::{ErrorKind, Hub as _};
+use crate::model::ErrorKind;
 use crate::telemetry::Meter;
 use crate::wandb::config::{Config, ConfigError};
 
