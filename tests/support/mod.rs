@@ -16,11 +16,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The longest that anything in a test may take; only reached when something is broken.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for a condition and fails the test when it never holds.
 #[track_caller]
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "gave up waiting: {what}");
@@ -29,7 +29,7 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether the kernel has something mounted there.
-pub fn is_mounted(point: &Path) -> bool {
+pub(crate) fn is_mounted(point: &Path) -> bool {
     let wanted = format!(" {} ", point.display());
     fs::read_to_string("/proc/mounts")
         .unwrap()
@@ -38,7 +38,7 @@ pub fn is_mounted(point: &Path) -> bool {
 }
 
 /// Whether a process runs (zombies do not).
-pub fn is_alive(pid: u64) -> bool {
+pub(crate) fn is_alive(pid: u64) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest.chars().next());
         state != Some(Some('Z'))
@@ -47,14 +47,14 @@ pub fn is_alive(pid: u64) -> bool {
 
 /// A home, a cache and a runtime directory that belong to one test. Nothing of the environment in
 /// which the tests run gets through but `PATH` and the time zone.
-pub struct Home {
+pub(crate) struct Home {
     dir: TempDir,
     variables: Vec<(String, String)>,
 }
 
 impl Home {
     /// An empty home; nobody is signed in.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("wfs").tempdir().unwrap();
         for name in ["run", "work"] {
             fs::create_dir(dir.path().join(name)).unwrap();
@@ -66,32 +66,32 @@ impl Home {
     }
 
     /// A home that is signed in at a server.
-    pub fn signed_in(server: &Server) -> Self {
+    pub(crate) fn signed_in(server: &Server) -> Self {
         Self::new()
             .with("WANDB_BASE_URL", &server.base_url)
             .with("WANDB_API_KEY", &server.api_key)
     }
 
     /// The same with an environment variable more.
-    pub fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<str>) -> Self {
         self.variables.push((name.into(), value.as_ref().into()));
         self
     }
 
     /// Its directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// An empty directory in it.
-    pub fn directory(&self, name: &str) -> PathBuf {
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(&path).unwrap();
         path.canonicalize().unwrap()
     }
 
     /// A file in it, with the directories above.
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -99,7 +99,7 @@ impl Home {
     }
 
     /// Any program in this home.
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -113,7 +113,10 @@ impl Home {
     }
 
     /// The program under test in this home.
-    pub fn wandbfs<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn wandbfs<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_wandbfs"));
         command.args(arguments);
         command
@@ -121,28 +124,28 @@ impl Home {
 
     /// Runs the program under test to its end.
     #[track_caller]
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ended {
         Ended::of(&mut self.wandbfs(arguments))
     }
 }
 
 /// A program that has ended, with everything it said. Failed assertions show all of it.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// The command line.
-    pub command: String,
+    pub(crate) command: String,
     /// Exit code; -1 for a signal.
-    pub code: i32,
+    pub(crate) code: i32,
     /// Standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// Runs a command to its end.
     #[track_caller]
-    pub fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let Output {
             status,
             stdout,
@@ -158,20 +161,20 @@ impl Ended {
 
     /// Itself, if the exit code is this one.
     #[track_caller]
-    pub fn code(self, wanted: i32) -> Self {
+    pub(crate) fn code(self, wanted: i32) -> Self {
         assert_eq!(self.code, wanted, "{self:#?}");
         self
     }
 
     /// Standard output as one JSON value.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
     /// The `error` object on standard error.
     #[track_caller]
-    pub fn error(&self) -> Value {
+    pub(crate) fn error(&self) -> Value {
         let line = self
             .stderr
             .lines()
@@ -182,14 +185,14 @@ impl Ended {
 }
 
 /// A process of ours that announces itself with a line of JSON.
-pub struct Background {
+pub(crate) struct Background {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
 
 impl Background {
     /// Starts it.
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -201,7 +204,7 @@ impl Background {
 
     /// Its next line, without the newline.
     #[track_caller]
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         let read = self.lines.read_line(&mut line).unwrap();
         assert!(read > 0, "the process said no more");
@@ -210,24 +213,24 @@ impl Background {
 
     /// Its next line of JSON.
     #[track_caller]
-    pub fn json_line(&mut self) -> Value {
+    pub(crate) fn json_line(&mut self) -> Value {
         let line = self.line();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
     }
 
     /// Its id.
-    pub fn pid(&self) -> u64 {
+    pub(crate) fn pid(&self) -> u64 {
         u64::from(self.child.id())
     }
 
     /// Sends a signal by number.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         kill(self.pid(), signal);
     }
 
     /// Waits for its end: exit code and what it still said.
     #[track_caller]
-    pub fn ended(&mut self) -> (i32, String) {
+    pub(crate) fn ended(&mut self) -> (i32, String) {
         wait_for("the process ends", || {
             self.child.try_wait().unwrap().is_some()
         });
@@ -252,7 +255,7 @@ impl Drop for Background {
 }
 
 /// Sends a signal to one process.
-pub fn kill(pid: u64, signal: &str) {
+pub(crate) fn kill(pid: u64, signal: &str) {
     let _already_gone = Command::new("kill")
         .args([format!("-{signal}"), pid.to_string()])
         .stderr(Stdio::null())
@@ -260,28 +263,28 @@ pub fn kill(pid: u64, signal: &str) {
 }
 
 /// `wandbfs serve --test-controls` on a free port with a directory of its own.
-pub struct Server {
+pub(crate) struct Server {
     /// What clients take as `WANDB_BASE_URL`.
-    pub base_url: String,
+    pub(crate) base_url: String,
     /// The first user's key.
-    pub api_key: String,
+    pub(crate) api_key: String,
     /// The first user's entity.
-    pub entity: String,
+    pub(crate) entity: String,
     /// The ready line.
-    pub ready: Value,
+    pub(crate) ready: Value,
     /// The process.
-    pub process: Background,
+    pub(crate) process: Background,
     data: TempDir,
 }
 
 impl Server {
     /// A server with nothing in it.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with_arguments(&[])
     }
 
     /// A server with this seed.
-    pub fn seeded(seed: &str) -> Self {
+    pub(crate) fn seeded(seed: &str) -> Self {
         Self::with_arguments(&["--seed", seed])
     }
 
@@ -309,13 +312,13 @@ impl Server {
     }
 
     /// Its data directory.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.data.path().join("d")
     }
 
     /// The request counters.
     #[track_caller]
-    pub fn requests(&self) -> Value {
+    pub(crate) fn requests(&self) -> Value {
         let url = format!("{}/_test/requests", self.base_url);
         Ended::of(Command::new("curl").args(["-sSf", &url]))
             .code(0)
@@ -324,14 +327,14 @@ impl Server {
 
     /// Zeroes the request counters.
     #[track_caller]
-    pub fn forget_requests(&self) {
+    pub(crate) fn forget_requests(&self) {
         let url = format!("{}/_test/requests", self.base_url);
         Ended::of(Command::new("curl").args(["-sSf", "-X", "DELETE", &url])).code(0);
     }
 
     /// Sets latency, bandwidth and faults; `{}` clears them.
     #[track_caller]
-    pub fn knobs(&self, knobs: &Value) {
+    pub(crate) fn knobs(&self, knobs: &Value) {
         let url = format!("{}/_test/knobs", self.base_url);
         let body = knobs.to_string();
         let header = "Content-Type: application/json";
@@ -341,23 +344,23 @@ impl Server {
 }
 
 /// A mount that is gone when the test is.
-pub struct Mount {
+pub(crate) struct Mount {
     /// The mount point.
-    pub point: PathBuf,
+    pub(crate) point: PathBuf,
     /// The ready line.
-    pub ready: Value,
+    pub(crate) ready: Value,
 }
 
 impl Mount {
     /// Mounts at a fresh directory of this home, with these flags.
     #[track_caller]
-    pub fn new(home: &Home, flags: &[&str]) -> Self {
+    pub(crate) fn new(home: &Home, flags: &[&str]) -> Self {
         Self::at(home, &home.directory("mnt"), flags)
     }
 
     /// Mounts there.
     #[track_caller]
-    pub fn at(home: &Home, point: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn at(home: &Home, point: &Path, flags: &[&str]) -> Self {
         let mut command = home.wandbfs(["--json", "mount"]);
         command.args(flags).arg(point);
         let guard = PendingMount(point);
@@ -370,12 +373,12 @@ impl Mount {
     }
 
     /// A path in it.
-    pub fn path(&self, path: &str) -> PathBuf {
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.point.join(path)
     }
 
     /// The process that serves it.
-    pub fn pid(&self) -> u64 {
+    pub(crate) fn pid(&self) -> u64 {
         self.ready["pid"].as_u64().unwrap()
     }
 }
