@@ -51,6 +51,10 @@ pub struct StoredAt {
     pub artifact: ArtifactId,
     /// The manifest key, byte for byte.
     pub path: Arc<str>,
+    /// The entry's `digest` text, which the server's bulk query for URLs wants back.
+    pub digest: Arc<str>,
+    /// The entry's `size`, likewise.
+    pub size: Option<u64>,
     /// Artifact under which the content was first stored.
     pub birth_artifact: Option<ArtifactId>,
     /// Whether the manifest says storage layout V2 (V1 otherwise).

@@ -1,1 +1,43 @@
-//! room
+//! The W&B API as a library of its own.
+
+mod answers;
+mod app_url;
+mod artifact;
+mod artifact_collection;
+mod artifact_files;
+mod artifact_type;
+mod artifacts;
+mod auth;
+mod client;
+pub mod config;
+mod convert;
+mod failure;
+mod http;
+mod hub;
+mod manifest;
+mod operations;
+mod paginator;
+mod project;
+mod prune;
+mod registry;
+mod retry;
+mod run;
+mod transport;
+mod urls;
+mod wire;
+
+pub use crate::model::Viewer;
+pub use artifact::Artifact;
+pub use artifact_collection::{ArtifactCollection, ArtifactCollections};
+pub use artifact_files::{ArtifactFile, ArtifactFiles};
+pub use artifact_type::{ArtifactType, ArtifactTypes};
+pub use artifacts::Artifacts;
+pub use auth::{Authorization, Secret, TokenSource};
+pub use client::{Client, ClientConfig};
+pub use http::{Purpose, extra_headers, http_client};
+pub use manifest::Manifest;
+pub use paginator::Paginator;
+pub use project::{Project, Projects};
+pub use registry::{Organization, Registries, Registry, RegistryCollections, RegistryVersions};
+pub use run::{Run, RunArtifacts, RunArtifactsMode};
+pub use urls::handler_url;

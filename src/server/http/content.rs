@@ -1,0 +1,247 @@
+//! Content under signed URLs, streamed in both directions.
+//!
+//! Nothing here holds a whole file: a download is read in pieces of [`PIECE`], an upload is handed
+//! to a blocking thread through a channel of a few pieces.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, stream};
+use md5::Digest as _;
+use tokio::sync::mpsc;
+
+use super::connection::ResetSwitch;
+use super::control::{Admission, expired};
+use super::faults::Class;
+use super::range::{Part, part};
+use super::shape::Shape;
+use super::urls::{Access, object_of};
+use super::{App, blocking, reply};
+use crate::server::store::StoreError;
+
+/// Bytes read from disk at once: each read is one hop to a blocking thread, and 256 KiB make the
+/// hop small against the copy. One download holds at most two of them.
+const PIECE: usize = 256 * 1024;
+
+/// Pieces of an upload that may wait for the disk; hyper's are at most 400 KiB or so.
+const WAITING_PIECES: usize = 4;
+
+/// GET and HEAD.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    ConnectInfo(line): ConnectInfo<ResetSwitch>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let Some(object) = object_of(uri.path()) else {
+        return reply::not_found();
+    };
+    let is_manifest = object.starts_with("manifests/");
+    let class = if is_manifest {
+        Class::Manifest
+    } else {
+        Class::Blob
+    };
+    let shape = match app.admit(class, None, &line).await {
+        Admission::Serve(shape) => shape,
+        Admission::Instead(response) => return response,
+    };
+    if !app
+        .signer
+        .allows(&object, Access::Read, uri.query().unwrap_or_default())
+    {
+        return expired();
+    }
+    let store = Arc::clone(&app.store);
+    let found = blocking(move || {
+        let located = store.locate(&object)?;
+        Ok((store.blobs().open_blob(located.md5)?, located))
+    });
+    let (file, located) = match found.await {
+        Ok(found) => found,
+        Err(failure) => return reply::failure(&failure),
+    };
+    let etag = format!("\"{}\"", located.md5.hex());
+    let answer = part(&headers, &etag, located.size);
+    let mut response = match answer {
+        Part::Whole => body(&method, file, 0, located.size, shape),
+        Part::Range { first, last } => {
+            let mut response = body(&method, file, first, last - first + 1, shape);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            content_range(
+                &mut response,
+                &format!("bytes {first}-{last}/{}", located.size),
+            );
+            response
+        }
+        Part::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Part::PreconditionFailed => reply::error(
+            StatusCode::PRECONDITION_FAILED,
+            "the content has another entity tag",
+        ),
+        Part::Unsatisfiable => {
+            let mut response = reply::error(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "the range begins behind the end of the content",
+            );
+            content_range(&mut response, &format!("bytes */{}", located.size));
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    if is_manifest && matches!(answer, Part::Whole | Part::Range { .. }) {
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+    }
+    response
+}
+
+fn content_range(response: &mut Response, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+}
+
+/// `len` bytes of a file from `offset` on; the body is left out for HEAD.
+fn body(method: &Method, file: File, offset: u64, len: u64, shape: Shape) -> Response {
+    let content = if *method == Method::HEAD {
+        Body::empty()
+    } else {
+        shape.stream(Box::pin(pieces(file, offset, len)), len)
+    };
+    let content_type = HeaderValue::from_static("application/octet-stream");
+    let headers = [
+        (header::CONTENT_LENGTH, HeaderValue::from(len)),
+        (header::CONTENT_TYPE, content_type),
+    ];
+    (headers, content).into_response()
+}
+
+/// A stretch of a file, piece by piece. The file may be deleted meanwhile; it stays readable.
+fn pieces(
+    file: File,
+    offset: u64,
+    len: u64,
+) -> impl futures::Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Some((file, offset, len)), |state| async move {
+        let (file, offset, left) = state.filter(|(_, _, left)| *left > 0)?;
+        let len = left.min(PIECE as u64);
+        match tokio::task::spawn_blocking(move || piece(file, offset, len)).await {
+            Ok(Ok((file, bytes))) => Some((Ok(bytes), Some((file, offset + len, left - len)))),
+            Ok(Err(error)) => Some((Err(error), None)),
+            Err(error) => Some((Err(io::Error::other(error)), None)),
+        }
+    })
+}
+
+fn piece(mut file: File, offset: u64, len: u64) -> io::Result<(File, Bytes)> {
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(&mut bytes)?;
+    Ok((file, bytes.into()))
+}
+
+/// PUT.
+pub(super) async fn write(
+    State(app): State<Arc<App>>,
+    ConnectInfo(line): ConnectInfo<ResetSwitch>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let Some(object) = object_of(uri.path()) else {
+        return reply::not_found();
+    };
+    if let Admission::Instead(response) = app.admit(Class::Upload, None, &line).await {
+        return response;
+    }
+    if !app
+        .signer
+        .allows(&object, Access::Write, uri.query().unwrap_or_default())
+    {
+        return expired();
+    }
+    let expected = headers
+        .get("content-md5")
+        .map(|value| value.as_bytes().to_vec());
+    let (sender, receiver) = mpsc::channel(WAITING_PIECES);
+    let store = Arc::clone(&app.store);
+    let receiving = tokio::spawn(blocking(move || {
+        let mut incoming = store.begin_receive(&object)?;
+        pour(receiver, &mut incoming, expected.as_deref())?;
+        store.finish_receive(incoming)
+    }));
+    forward(body, sender).await;
+    match receiving.await {
+        Ok(Ok(received)) => {
+            let etag = format!("\"{}\"", received.md5.hex());
+            (StatusCode::OK, [(header::ETAG, etag)]).into_response()
+        }
+        Ok(Err(failure)) => reply::failure(&failure),
+        Err(failure) => reply::failure(&StoreError::Io(io::Error::other(failure))),
+    }
+}
+
+/// What goes through the channel of an upload. A channel that closes without [`Piece::End`] means
+/// that the client has gone, which must not look like the end of the content.
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+/// Sends a body's pieces on. Stops early when it breaks off or nobody listens any more.
+async fn forward(body: Body, sender: mpsc::Sender<Piece>) {
+    let mut pieces = body.into_data_stream();
+    while let Some(piece) = pieces.next().await {
+        let Ok(bytes) = piece else { return };
+        if sender.send(Piece::Bytes(bytes)).await.is_err() {
+            return;
+        }
+    }
+    // Nobody listens only if the receiver has failed, and then it says so itself.
+    drop(sender.send(Piece::End).await);
+}
+
+/// Writes all pieces, then compares the `Content-MD5` (padded base64, RFC 1864) of the whole.
+fn pour(
+    mut pieces: mpsc::Receiver<Piece>,
+    target: &mut impl Write,
+    expected: Option<&[u8]>,
+) -> Result<(), StoreError> {
+    let mut md5 = expected.map(|_| md5::Md5::new());
+    loop {
+        let piece = match pieces.blocking_recv() {
+            Some(Piece::Bytes(piece)) => piece,
+            Some(Piece::End) => break,
+            None => return Err(StoreError::invalid("the body of the upload broke off")),
+        };
+        if let Some(md5) = &mut md5 {
+            md5.update(&piece);
+        }
+        target.write_all(&piece)?;
+    }
+    match (md5, expected) {
+        (Some(md5), Some(expected)) => {
+            use base64::{Engine as _, engine::general_purpose::STANDARD};
+            if STANDARD.encode(md5.finalize()).as_bytes() == expected.trim_ascii() {
+                return Ok(());
+            }
+            Err(StoreError::invalid(
+                "the content does not match its Content-MD5",
+            ))
+        }
+        _ => Ok(()),
+    }
+}

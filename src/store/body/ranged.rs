@@ -1,0 +1,421 @@
+//! Large contents: ranges on demand and ahead, in parts that several readers share.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::{Body, Mode, State};
+use crate::model::{Error, ErrorKind};
+use crate::store::budget::Share;
+use crate::store::cache::Scratch;
+use crate::store::partial::{Part, Piece, Segment};
+use crate::store::prefetch::Wish;
+use crate::store::source::{Head, Receiver, Request, Source};
+use crate::store::{disk_error, handle::pread};
+
+/// Parts of one content under way at once; four parts of 8 MiB fill 1 Gbit/s at 250 ms.
+const PARALLEL_PARTS: usize = 4;
+
+/// Memory paid in advance for a body that comes whole: about what a socket hands over at once.
+const STREAM_SHARE: u64 = 256 << 10;
+
+/// Times that a read begins anew after its bytes were fetched and lost again.
+const RESTARTS: usize = 16;
+
+/// Where the bytes of an answer come from.
+pub(in crate::store) enum Found {
+    Pieces(Vec<Piece>, Option<Arc<Scratch>>),
+    /// The content was verified meanwhile.
+    Verified,
+}
+
+impl Body {
+    /// Bytes of `range`, shorter only at the end of the content.
+    pub(in crate::store) async fn read_range(
+        self: &Arc<Self>,
+        source: Option<&Source>,
+        wish: &Wish,
+        range: Range<u64>,
+    ) -> Result<Bytes, Error> {
+        match self.bring(source, wish, &range).await? {
+            Found::Pieces(pieces, scratch) => self.assemble(pieces, scratch).await,
+            Found::Verified => {
+                let file = self.file().ok_or_else(|| self.lost_source())?;
+                pread(file, range.start, range.end - range.start)
+                    .await
+                    .map_err(|cause| disk_error(&self.node, "the cache cannot be read", cause))
+            }
+        }
+    }
+
+    /// Fetches `range` where it is not here yet.
+    pub(in crate::store) async fn bring(
+        self: &Arc<Self>,
+        source: Option<&Source>,
+        wish: &Wish,
+        range: &Range<u64>,
+    ) -> Result<Found, Error> {
+        for _ in 0..RESTARTS {
+            if let Some(found) = self.find(source, wish, range).await? {
+                return Ok(found);
+            }
+        }
+        let what = "the bytes were fetched again and again without staying";
+        Err(Error::new(ErrorKind::Io, &*self.node, what))
+    }
+
+    /// One try; `None` when the bytes were lost on the way and nobody fetches them any more.
+    async fn find(
+        self: &Arc<Self>,
+        source: Option<&Source>,
+        wish: &Wish,
+        range: &Range<u64>,
+    ) -> Result<Option<Found>, Error> {
+        let (parts, generation) = {
+            let mut state = self.state.lock();
+            if state.verified.is_some() {
+                return Ok(Some(Found::Verified));
+            }
+            self.refuse_if_struck_out(&state)?;
+            self.start(&mut state, source, wish)?;
+            (state.fill.parts_for(&wish.demand), state.fill.generation)
+        };
+        self.wait(|state| {
+            if state.verified.is_some() {
+                return Some(Ok(Some(Found::Verified)));
+            }
+            if state.fill.generation != generation {
+                return Some(state.last_wrong.clone().map_or(Ok(None), Err));
+            }
+            let end = state
+                .length
+                .map_or(range.end, |length| range.end.min(length));
+            let wanted = range.start.min(end)..end;
+            let found = state.fill.pieces(&wanted);
+            if let Some(pieces) = found {
+                // The read that reaches the end of a complete content waits for the verdict, so
+                // that a wrong content never looks like a right one.
+                let awaits = state.length.is_some_and(|length| {
+                    end == length && state.fill.is_complete(length) && !state.fill.is_diskless()
+                });
+                return match awaits {
+                    true => None,
+                    false => Some(Ok(Some(Found::Pieces(pieces, state.fill.scratch.clone())))),
+                };
+            }
+            if let Some(failure) = parts.iter().find_map(|part| part.failure()) {
+                return Some(Err(failure.clone()));
+            }
+            let lost = !state.fill.missing(&wanted).is_empty();
+            lost.then_some(Ok(None))
+        })
+        .await
+    }
+
+    /// Begins `wish` and waits until the length is known.
+    pub(in crate::store) async fn await_length(
+        self: &Arc<Self>,
+        source: Option<&Source>,
+        wish: &Wish,
+    ) -> Result<(), Error> {
+        let parts = {
+            let mut state = self.state.lock();
+            self.refuse_if_struck_out(&state)?;
+            self.start(&mut state, source, wish)?;
+            state.fill.parts_for(&wish.demand)
+        };
+        self.wait(|state| {
+            if state.length.is_some() {
+                return Some(Ok(()));
+            }
+            let failure = parts.iter().find_map(|part| part.failure());
+            failure.map(|failure| Err(failure.clone()))
+        })
+        .await
+    }
+
+    /// The verified file of a content whose bytes are all here.
+    pub(in crate::store) async fn await_verdict(&self) -> Result<Arc<std::fs::File>, Error> {
+        let generation = self.state.lock().fill.generation;
+        self.wait(|state| {
+            if let Some(file) = &state.verified {
+                return Some(Ok(Arc::clone(file)));
+            }
+            if state.fill.is_diskless() {
+                let what = "there is no room on any disk for the whole content";
+                return Some(Err(Error::new(ErrorKind::Io, &*self.node, what)));
+            }
+            let wrong = state.fill.generation != generation;
+            let cause = state.last_wrong.clone().filter(|_| wrong);
+            cause.map(Err)
+        })
+        .await
+    }
+
+    async fn assemble(
+        &self,
+        mut pieces: Vec<Piece>,
+        scratch: Option<Arc<Scratch>>,
+    ) -> Result<Bytes, Error> {
+        if let [Piece::Memory(bytes)] = &mut pieces[..] {
+            return Ok(std::mem::take(bytes));
+        }
+
+        if let [Piece::Disk(range)] = &pieces[..] {
+            return self.read_scratch(scratch.as_ref(), range).await;
+        }
+        let mut all = BytesMut::new();
+        for piece in pieces {
+            match piece {
+                Piece::Memory(bytes) => all.extend_from_slice(&bytes),
+                Piece::Disk(range) => {
+                    let bytes = self.read_scratch(scratch.as_ref(), &range).await?;
+                    all.extend_from_slice(&bytes);
+                }
+            }
+        }
+        Ok(all.freeze())
+    }
+
+    async fn read_scratch(
+        &self,
+        scratch: Option<&Arc<Scratch>>,
+        range: &Range<u64>,
+    ) -> Result<Bytes, Error> {
+        let scratch = scratch.ok_or_else(|| self.lost_source())?;
+        pread(scratch.file(), range.start, range.end - range.start)
+            .await
+            .map_err(|cause| disk_error(&self.node, "the partial file cannot be read", cause))
+    }
+
+    /// Begins what the wish names and nobody fetches yet.
+    fn start(
+        self: &Arc<Self>,
+        state: &mut State,
+        source: Option<&Source>,
+        wish: &Wish,
+    ) -> Result<(), Error> {
+        if state.fill.missing(&wish.demand).is_empty() && wish.ahead.is_empty() {
+            return Ok(());
+        }
+        let Some(source) = source else {
+            return Err(self.lost_source());
+        };
+        if self.mode == Mode::Stream {
+            let all = 0..state.length.unwrap_or(u64::MAX);
+            if !state.fill.missing(&all).is_empty() && !state.fill.streaming {
+                self.require_network()?;
+                state.fill.streaming = true;
+                self.spawn_part(state, source, 0..u64::MAX, None);
+            }
+            return Ok(());
+        }
+        // Demand and what follows it go out as one request where they touch.
+        let touching = wish.ahead.start <= wish.demand.end;
+        let mut end = match touching {
+            true => wish.ahead.end.max(wish.demand.end),
+            false => wish.demand.end,
+        };
+        if !state.fill.missing(&wish.demand).is_empty() {
+            // A request must go out anyway: a sequential reader's may as well bring more.
+            let size = state.length.unwrap_or(u64::MAX);
+            end = end.max(wish.demand.end.saturating_add(wish.run_on).min(size));
+        }
+        let first = wish.demand.start..end;
+        self.start_range(state, source, first, &wish.demand)?;
+        if !touching {
+            self.start_range(state, source, wish.ahead.clone(), &wish.demand)?;
+        }
+        Ok(())
+    }
+
+    fn start_range(
+        self: &Arc<Self>,
+        state: &mut State,
+        source: &Source,
+        range: Range<u64>,
+        demand: &Range<u64>,
+    ) -> Result<(), Error> {
+        let largest = self.shared.budget.part();
+        for gap in state.fill.missing(&range) {
+            let mut at = gap.start;
+            while at < gap.end {
+                let part = at..(at + largest).min(gap.end);
+                at = part.end;
+                let demanded = part.start < demand.end && demand.start < part.end;
+                if demanded {
+                    self.require_network()?;
+                    self.spawn_part(state, source, part, None);
+                    continue;
+                }
+                // Nobody waits for the rest: it is fetched only where memory is free for it.
+                if self.shared.offline || state.fill.parts_under_way() >= PARALLEL_PARTS {
+                    return Ok(());
+                }
+                match self.shared.budget.try_pay(part.end - part.start) {
+                    Some(share) => self.spawn_part(state, source, part, Some(share)),
+                    None => return Ok(()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn_part(
+        self: &Arc<Self>,
+        state: &mut State,
+        source: &Source,
+        range: Range<u64>,
+        share: Option<Share>,
+    ) {
+        let part = state.fill.begin(range.clone());
+        let (body, source) = (Arc::clone(self), source.clone());
+        let generation = state.fill.generation;
+        tokio::spawn(async move { body.run_part(&source, range, part, share, generation).await });
+    }
+
+    async fn run_part(
+        self: Arc<Self>,
+        source: &Source,
+        range: Range<u64>,
+        part: Arc<Part>,
+        share: Option<Share>,
+        generation: u64,
+    ) {
+        let whole = range.end == u64::MAX;
+        let cost = if whole {
+            STREAM_SHARE
+        } else {
+            range.end - range.start
+        };
+        let share = match share {
+            Some(share) => Some(share),
+            None => self.shared.budget.pay(cost).await,
+        };
+        let pin = Arc::clone(&self.state.lock().fill.pin);
+        let mut sink = Sink {
+            body: Arc::clone(&self),
+            part: Arc::clone(&part),
+            share,
+            generation,
+            streaming: whole,
+            end: range.start,
+        };
+        let request = Request {
+            from: range.start,
+            to: (!whole).then_some(range.end),
+        };
+        let outcome = source.fetch(request, &pin, &mut sink).await;
+        self.end_part(&sink, outcome);
+    }
+
+    fn end_part(self: &Arc<Self>, sink: &Sink, outcome: Result<(), Error>) {
+        let mut state = self.state.lock();
+        if state.fill.generation == sink.generation {
+            match outcome {
+                Ok(()) if sink.streaming => state.length = Some(sink.end),
+                Ok(()) => {}
+                // Superseded: whoever waits begins anew or finds the bytes of the other fetch.
+                Err(error) if error.kind() == ErrorKind::Busy => {}
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    sink.part.fail(error.clone());
+                    self.throw_away(&mut state, &error);
+                }
+                Err(error) => sink.part.fail(error),
+            }
+            state.fill.end(&sink.part);
+            if sink.streaming {
+                state.fill.streaming = false;
+            }
+            self.nudge_writer(&mut state);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+}
+
+/// Takes the bytes of a part: to whoever waits, and on to the writer.
+struct Sink {
+    body: Arc<Body>,
+    part: Arc<Part>,
+    share: Option<Share>,
+    generation: u64,
+    /// Whether this part brings everything to the end of the content.
+    streaming: bool,
+    /// End of what was received.
+    end: u64,
+}
+
+#[async_trait]
+impl Receiver for Sink {
+    fn begin(&mut self, head: &Head, from: u64) -> Result<(), Error> {
+        let mut state = self.body.state.lock();
+        if state.fill.generation != self.generation {
+            return Err(self.superseded());
+        }
+        self.end = self.end.max(from);
+        if let Some(total) = head.total {
+            state.length = Some(total);
+        }
+        if !head.ranged && !self.streaming {
+            if state.fill.streaming {
+                return Err(self.superseded());
+            }
+            self.streaming = true;
+            let end = head.end.unwrap_or(u64::MAX);
+            state.fill.widen(&self.part, from..end);
+        }
+        drop(state);
+        self.body.changed.notify_waiters();
+        Ok(())
+    }
+
+    async fn receive(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error> {
+        let abandoned = self.streaming && self.body.handles.load(Relaxed) == 0;
+        if abandoned && self.body.mode != Mode::Stream {
+            return Err(self.superseded());
+        }
+        let share = self.charge(bytes.len() as u64).await;
+        let mut state = self.body.state.lock();
+        if state.fill.generation != self.generation {
+            return Err(self.superseded());
+        }
+        state.progress = Instant::now();
+        self.end = offset + bytes.len() as u64;
+        if state.fill.received(offset, &bytes) && !state.fill.is_diskless() {
+            let segment = Segment {
+                offset,
+                bytes,
+                _share: share,
+            };
+            self.body.hand_to_writer(&mut state, segment);
+        }
+        drop(state);
+        self.body.changed.notify_waiters();
+        Ok(())
+    }
+}
+
+impl Sink {
+    /// Memory for bytes received: from what was paid in advance, anew once that is used up.
+    async fn charge(&mut self, bytes: u64) -> Option<Share> {
+        if let Some(share) = self.share.as_mut().and_then(|share| share.split(bytes)) {
+            return Some(share);
+        }
+        let budget = &self.body.shared.budget;
+        budget.pay(bytes.min(budget.part())).await
+    }
+
+    /// Nobody waits for this part any more, or another brings the same; the message is for nobody.
+    fn superseded(&self) -> Error {
+        Error::new(
+            ErrorKind::Busy,
+            self.body.node(),
+            "another fetch brings the same bytes",
+        )
+    }
+}

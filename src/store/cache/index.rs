@@ -1,0 +1,160 @@
+//! What mounts added, and when it was last used.
+//!
+//! One small file per blob, at the blob's path below `wandbfs/index/`. Its modification time is the
+//! last use. Its text names the inode that was added: when the SDK's clean-up removed the blob and
+//! the SDK fetched it again, the marker no longer matches and the file counts as the SDK's.
+//! Markers are written by one `write`, so there is no half of one; a crash leaves at worst a marker
+//! without a blob, which the next scan removes.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+
+use super::place::Place;
+use super::scratch::make_parent;
+
+/// Age under which a marker without its blob is left alone: its blob is about to get its name.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// The markers of a cache.
+pub(super) struct Index {
+    root: PathBuf,
+}
+
+/// A marker that was written, with the one that it replaced.
+#[derive(Debug)]
+pub(super) struct Mark {
+    text: String,
+    before: Option<String>,
+}
+
+/// A blob that a mount added. About 60 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) used: SystemTime,
+    pub(super) size: u64,
+    pub(super) place: Place,
+}
+
+/// Text of a marker: the inode it vouches for, and when that was written last, since numbers of
+/// inodes are used again.
+fn identity(meta: &std::fs::Metadata) -> String {
+    format!("{} {}.{:09}\n", meta.ino(), meta.mtime(), meta.mtime_nsec())
+}
+
+impl Index {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Vouches for a file that is about to get its place.
+    pub(super) fn mark(&self, place: &Place, file: &File) -> io::Result<Mark> {
+        let text = identity(&file.metadata()?);
+        let path = place.marker(&self.root);
+        make_parent(&self.root, &path)?;
+        let before = std::fs::read_to_string(&path).ok();
+        std::fs::write(path, &text)?;
+        Ok(Mark { text, before })
+    }
+
+    /// Takes a marker back, unless another mount has replaced it meanwhile. A marker that cannot be
+    /// restored vouches for nothing: its blob then counts as the SDK's and stays.
+    pub(super) fn unmark(&self, place: &Place, mark: &Mark) {
+        let path = place.marker(&self.root);
+        if std::fs::read_to_string(&path).is_ok_and(|text| text == mark.text) {
+            let _not_restored = match &mark.before {
+                Some(before) => std::fs::write(path, before),
+                None => std::fs::remove_file(path),
+            };
+        }
+    }
+
+    /// Remembers a use: for us in the marker, for the SDK's clean-up in the blob's access time,
+    /// which mounts with `noatime` do not keep. Neither is worth failing for.
+    pub(super) fn touch(&self, place: &Place, file: &File) {
+        let now = |nsec_modified| Timestamps {
+            last_access: Timespec {
+                tv_sec: 0,
+                tv_nsec: UTIME_NOW,
+            },
+            last_modification: Timespec {
+                tv_sec: 0,
+                tv_nsec: nsec_modified,
+            },
+        };
+        let _not_ours = rustix::fs::futimens(file, &now(UTIME_OMIT));
+        let marker = place.marker(&self.root);
+        let _not_added = rustix::fs::utimensat(CWD, marker, &now(UTIME_NOW), AtFlags::empty());
+    }
+
+    /// Hands every blob that mounts added to `visit`, and removes markers that vouch for nothing.
+    pub(super) fn scan(&self, visit: &mut dyn FnMut(Added)) {
+        let top = self.root.join("wandbfs/index");
+        for kind in names(&top) {
+            let kind_dir = top.join(&kind);
+            for first in names(&kind_dir) {
+                let dir = kind_dir.join(&first);
+                for rest in names(&dir) {
+                    let Some(place) = Place::parse(&kind, &first, &rest) else {
+                        continue;
+                    };
+                    if let Some(added) = self.read(place, &dir.join(&rest)) {
+                        visit(added);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read(&self, place: Place, marker: &Path) -> Option<Added> {
+        let used = std::fs::metadata(marker).ok()?.modified().ok()?;
+        let text = std::fs::read_to_string(marker).ok()?;
+        let blob = std::fs::symlink_metadata(place.path(&self.root)).ok();
+        match blob {
+            Some(meta) if identity(&meta) == text => Some(Added {
+                used,
+                size: meta.len(),
+                place,
+            }),
+            _ => {
+                let old = used.elapsed().is_ok_and(|age| age > GRACE);
+                if old {
+                    let _gone = std::fs::remove_file(marker);
+                }
+                None
+            }
+        }
+    }
+
+    /// Removes a blob that a mount added, if it is still the one that was scanned. Gives back
+    /// whether it is gone.
+    pub(super) fn remove(&self, place: &Place) -> bool {
+        let marker = place.marker(&self.root);
+        if self.read(*place, &marker).is_none() {
+            return true;
+        }
+        let gone = match std::fs::remove_file(place.path(&self.root)) {
+            Ok(()) => true,
+            Err(cause) => cause.kind() == io::ErrorKind::NotFound,
+        };
+        if gone {
+            let _gone_too = std::fs::remove_file(marker);
+        }
+        gone
+    }
+}
+
+/// Names in a directory; none where it cannot be read.
+fn names(dir: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}

@@ -1,0 +1,186 @@
+//! The blob cache that the mount shares with the W&B SDK (protocol §10).
+//!
+//! ```text
+//! <cache>/artifacts/obj/{md5,xxh128,etag}/<2 digits>/<rest>   the SDK's: verified contents
+//! <cache>/wandbfs/manifest/<2 digits>/<rest>                  manifests, by version and digest
+//! <cache>/wandbfs/partial/                                    files being filled, see `scratch`
+//! <cache>/wandbfs/index/<kind>/<2 digits>/<rest>              a marker per blob that a mount added
+//! ```
+//!
+//! What makes it hard, and the answer:
+//! 1. Others trust whatever lies in `artifacts/obj`: content is complete and verified before it
+//!    gets a name there, and the name appears at once ([`scratch`]).
+//! 2. The limit counts what mounts added, never what the SDK did: a marker names the very inode
+//!    that was added ([`index`]). Markers need no lock, so a dead process leaves none behind.
+//! 3. A file may vanish at any time: readers keep what they opened, and a miss is only a miss.
+//! 4. Many mounts share the limit: eviction counts the markers of all of them ([`evict`]).
+
+mod evict;
+mod index;
+mod place;
+mod scratch;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+pub(crate) use place::Place;
+pub(crate) use scratch::Scratch;
+
+use evict::Room;
+use index::Index;
+
+use super::hash::Hasher;
+
+/// The cache directory of one mount.
+pub(crate) struct Cache {
+    root: PathBuf,
+    index: Index,
+    room: Room,
+    /// 0 keeps nothing.
+    limit: u64,
+    warned: AtomicBool,
+}
+
+/// What became of a content that was to be kept.
+pub(crate) enum Kept {
+    /// It lies in the cache, opened for reading.
+    Shared(Arc<File>),
+    /// It lies nowhere but in its anonymous file.
+    Private(Arc<File>),
+}
+
+impl Kept {
+    pub(crate) fn file(self) -> Arc<File> {
+        match self {
+            Self::Shared(file) | Self::Private(file) => file,
+        }
+    }
+}
+
+impl Cache {
+    /// Opens the cache below `root` without touching the disk beyond one `statvfs`. `limit` is in
+    /// bytes, `None` for a tenth of the disk.
+    pub(crate) fn open(root: PathBuf, limit: Option<u64>) -> Self {
+        let limit = limit.unwrap_or_else(|| tenth_of_disk(&root));
+        Self {
+            index: Index::new(root.clone()),
+            room: Room::new(limit),
+            root,
+            limit,
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Limit in bytes.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Bytes that mounts have put there, as far as counted.
+    pub(crate) fn used(&self) -> u64 {
+        self.room.used()
+    }
+
+    /// The content if it is there, and marks it as used. A hit is a regular file of the right size
+    /// (any size where nobody knows it). Blocking.
+    pub(crate) fn open_hit(&self, place: &Place, size: Option<u64>) -> Option<File> {
+        let file = File::open(place.path(&self.root)).ok()?;
+        let meta = file.metadata().ok()?;
+        if !meta.is_file() || size.is_some_and(|size| meta.len() != size) {
+            return None;
+        }
+        // Without a size to compare, the content itself must show that it is whole.
+        if let (Place::Hash(digest), None) = (place, size) {
+            let mut hasher = Hasher::new(digest.algorithm());
+            hasher.update_from(&file, 0, meta.len()).ok()?;
+            if hasher.finish() != *digest {
+                return None;
+            }
+        }
+        self.index.touch(place, &file);
+        Some(file)
+    }
+
+    /// Whether the content is there, without marking it as used. Blocking, one `stat`.
+    pub(crate) fn holds(&self, place: &Place, size: Option<u64>) -> bool {
+        std::fs::metadata(place.path(&self.root))
+            .is_ok_and(|meta| meta.is_file() && size.is_none_or(|size| meta.len() == size))
+    }
+
+    /// A file to fill with a content of about `size` bytes: in the cache, or in the directory for
+    /// temporary files when the cache has no room. Blocking.
+    pub(crate) fn scratch(&self, size: u64) -> io::Result<Scratch> {
+        let inside = scratch::create(&self.root, size);
+        inside.or_else(|cause| {
+            self.warn_no_room(&cause);
+            scratch::create_elsewhere(size)
+        })
+    }
+
+    /// Gives a complete and verified content its name, after making room for it. A content that
+    /// cannot be kept stays private, with a warning once. Blocking.
+    pub(crate) fn keep(&self, scratch: &Scratch, place: Option<&Place>, size: u64) -> Kept {
+        let private = || Kept::Private(scratch.file());
+        let Some(place) = place.filter(|_| size <= self.limit && self.limit > 0) else {
+            return private();
+        };
+        self.room.make(&self.index, size);
+        match self.publish(scratch, place, size) {
+            Ok(file) => Kept::Shared(Arc::new(file)),
+            Err(cause) => {
+                self.warn_no_room(&cause);
+                private()
+            }
+        }
+    }
+
+    fn publish(&self, scratch: &Scratch, place: &Place, size: u64) -> io::Result<File> {
+        let path = place.path(&self.root);
+        if self.holds(place, Some(size)) {
+            return File::open(&path).or_else(|_| scratch.reopen());
+        }
+        scratch::make_parent(&self.root, &path)?;
+        scratch.adopt_owner(&self.root)?;
+        // The marker comes first: killed in between, it names an inode that has no place, which
+        // the next scan removes. The other order would leave a blob that nobody counts.
+        let mark = self.index.mark(place, &scratch.file())?;
+        match scratch.name(&path, size) {
+            Ok(true) => self.room.added(size),
+            // Someone else was first and keeps it on their account.
+            Ok(false) => self.index.unmark(place, &mark),
+            Err(cause) => {
+                self.index.unmark(place, &mark);
+                return Err(cause);
+            }
+        }
+        File::open(&path).or_else(|_| scratch.reopen())
+    }
+
+    /// Counts what is there, removes what dead processes left, and brings it under the limit.
+    /// Blocking, about 10 µs a blob; meant for the background after start-up.
+    pub(crate) fn tidy(&self) {
+        scratch::sweep(&self.root);
+        self.room.recount(&self.index);
+    }
+
+    /// Says once that contents are served without being kept.
+    pub(crate) fn warn_no_room(&self, cause: &io::Error) {
+        if !self.warned.swap(true, Relaxed) {
+            tracing::warn!(
+                cache = %self.root.display(), %cause,
+                "the cache takes no more files; contents are served without being kept"
+            );
+        }
+    }
+}
+
+fn tenth_of_disk(root: &Path) -> u64 {
+    // The directory may not exist yet: its nearest ancestor is on the same disk.
+    let stat = root
+        .ancestors()
+        .find_map(|dir| rustix::fs::statvfs(dir).ok());
+    stat.map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize) / 10)
+}

@@ -1,0 +1,165 @@
+//! An open content: the body everyone shares, and what is this reader's own.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::body::{Body, Mode};
+use super::disk_error;
+use super::prefetch::{Plan, Wish};
+use super::source::Source;
+use crate::model::{Error, ErrorKind, OpenBlob};
+
+/// Step of a fetch of everything: the size of a part; two more are under way meanwhile.
+const WHOLE_STEP: u64 = 8 << 20;
+
+/// An open content.
+pub(crate) struct Handle {
+    body: Arc<Body>,
+    /// `None` for what was on disk at the open, and for local files.
+    source: Option<Source>,
+    plan: Mutex<Plan>,
+}
+
+impl Handle {
+    pub(super) fn new(body: Arc<Body>, source: Option<Source>) -> Self {
+        body.retain();
+        Self {
+            body,
+            source,
+            plan: Mutex::default(),
+        }
+    }
+
+    async fn read_verified(
+        &self,
+        file: Arc<File>,
+        offset: u64,
+        length: u64,
+    ) -> Result<Bytes, Error> {
+        pread(file, offset, length)
+            .await
+            .map_err(|cause| disk_error(self.body.node(), "the cache cannot be read", cause))
+    }
+}
+
+#[async_trait]
+impl OpenBlob for Handle {
+    async fn read_at(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
+        let range = offset..offset.saturating_add(u64::from(length));
+        if let Some(file) = self.body.file() {
+            return self.read_verified(file, offset, u64::from(length)).await;
+        }
+        if matches!(self.body.mode(), Mode::Small | Mode::Local) {
+            if let Some(bytes) = self.body.in_memory(&range) {
+                return Ok(bytes);
+            }
+            self.body.fetch_whole(self.source.as_ref(), false).await?;
+            if let Some(bytes) = self.body.in_memory(&range) {
+                return Ok(bytes);
+            }
+            let file = self.body.file().ok_or_else(|| lost(self.body.node()))?;
+            return self.read_verified(file, offset, u64::from(length)).await;
+        }
+        let size = self.body.known_length().unwrap_or(u64::MAX);
+        if length == 0 || offset >= size {
+            return Ok(Bytes::new());
+        }
+        let wish = self.plan.lock().on_read(&range, size);
+        self.body
+            .read_range(self.source.as_ref(), &wish, range)
+            .await
+    }
+
+    async fn len(&self) -> Result<u64, Error> {
+        if let Some(length) = self.body.known_length() {
+            return Ok(length);
+        }
+        match self.body.mode() {
+            Mode::Small | Mode::Local => self.body.fetch_whole(self.source.as_ref(), false).await?,
+            Mode::Ranged | Mode::Stream => {
+                let wish = self.plan.lock().on_read(&(0..1), u64::MAX);
+                let source = self.source.as_ref();
+                self.body.await_length(source, &wish).await?;
+            }
+        }
+        self.body
+            .known_length()
+            .ok_or_else(|| lost(self.body.node()))
+    }
+
+    fn file(&self) -> Option<Arc<File>> {
+        self.body.file()
+    }
+
+    async fn whole_file(&self) -> Result<Arc<File>, Error> {
+        if let Some(file) = self.body.file() {
+            return Ok(file);
+        }
+        if matches!(self.body.mode(), Mode::Small | Mode::Local) {
+            self.body.fetch_whole(self.source.as_ref(), true).await?;
+            return self.body.file().ok_or_else(|| lost(self.body.node()));
+        }
+        let mut length = self.len().await?;
+        let mut at = 0;
+        while at < length && self.body.file().is_none() {
+            let to = (at + WHOLE_STEP).min(length);
+            let wish = Wish {
+                demand: at..to,
+                ahead: to..(to + 2 * WHOLE_STEP).min(length),
+                run_on: 0,
+            };
+            let source = self.source.as_ref();
+            self.body.bring(source, &wish, &wish.demand).await?;
+            at = to;
+            length = self.body.known_length().unwrap_or(length);
+        }
+        self.body.await_verdict().await
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.body.release();
+    }
+}
+
+fn lost(node: &str) -> Error {
+    Error::new(ErrorKind::Io, node, "the content was here and is gone")
+}
+
+/// Reads from a file: at once where the page cache has it, else off the async workers. Shorter only
+/// at the end of the file.
+pub(super) async fn pread(file: Arc<File>, offset: u64, length: u64) -> io::Result<Bytes> {
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    let mut buffer = vec![0; length];
+    let slice = &mut [io::IoSliceMut::new(&mut buffer)];
+    match rustix::io::preadv2(&*file, slice, offset, ReadWriteFlags::NOWAIT) {
+        Ok(read) if read == length => return Ok(buffer.into()),
+        // Short means the end or a page that is not here; the slow way tells them apart.
+        Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
+        Err(cause) => return Err(cause.into()),
+    }
+    let work = move || {
+        let mut done = 0;
+        while done < length {
+            match file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        buffer.truncate(done);
+        Ok(Bytes::from(buffer))
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)?
+}
