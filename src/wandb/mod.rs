@@ -20,6 +20,7 @@ mod artifacts;
 mod auth;
 mod client;
 mod complaint;
+pub mod config;
 mod convert;
 mod failure;
 mod http;
