@@ -197,7 +197,8 @@ pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> 
         reachable(listener.local_addr().map_err(unusable)?)
     );
     let directory = data.clone();
-    let opened = http::blocking(move || open(&directory, seed.as_slice())).await;
+    let address = base_url.clone();
+    let opened = http::blocking(move || open(&directory, seed.as_slice(), &address)).await;
     let (store, api_key, owner) = opened.map_err(|failure| match failure {
         StoreError::Busy => ServeError::Busy(data.clone()),
         source => ServeError::Data {
@@ -243,7 +244,11 @@ pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> 
 
 /// Opens the directory, with an account in it and the seed planted. The key is written before the
 /// account is made: what a crash in between leaves behind is completed by the next start.
-fn open(data: &Path, seeds: &[Seed]) -> Result<(Store, String, KeyOwner), StoreError> {
+fn open(
+    data: &Path,
+    seeds: &[Seed],
+    base_url: &str,
+) -> Result<(Store, String, KeyOwner), StoreError> {
     let store = Store::open(data)?;
     let api_key = secrets::read_or_create(&data.join("api-key"), 20)?;
     if store.is_empty()? {
@@ -252,7 +257,7 @@ fn open(data: &Path, seeds: &[Seed]) -> Result<(Store, String, KeyOwner), StoreE
     let owner = store.key_owner(&api_key)?.ok_or_else(|| {
         StoreError::invalid("the file api-key does not hold the key of an account here")
     })?;
-    seed::plant(&store, seeds)?;
+    seed::plant(&store, seeds, base_url)?;
     Ok((store, api_key, owner))
 }
 

@@ -52,6 +52,11 @@ impl Artifact {
         }
     }
 
+    /// The collection it was reached through.
+    pub fn path(&self) -> &CollectionPath {
+        &self.value.collection
+    }
+
     /// `vN` in the collection it was reached through.
     pub fn version(&self) -> String {
         self.index.to_string()

@@ -1,4 +1,14 @@
-//! The W&B API as a library of its own.
+//! The W&B API as a library of its own: artifacts, usable without any mount.
+//!
+//! The classes are those of the Python SDK's public API under their names. A plural noun is a
+//! [`Paginator`]: a lazy stream with a length, a page size and a cursor to resume from. A singular
+//! noun is a value with the [`Client`] through which it acts. The same client is the tree's
+//! [`Hub`](crate::model::Hub), where one call is one request.
+//!
+//! What a server does not know is left out of the question, and what it leaves out of the answer is
+//! an `Option` (`prune`, `wire`): a server of another make can be browsed. One `transport` signs,
+//! counts, retries within one deadline, and turns every refusal into an [`Error`](crate::model::Error)
+//! with the server's own reason, which never holds a key or the query of a URL.
 
 mod answers;
 mod app_url;
@@ -9,6 +19,7 @@ mod artifact_type;
 mod artifacts;
 mod auth;
 mod client;
+mod complaint;
 pub mod config;
 mod convert;
 mod failure;
@@ -22,6 +33,7 @@ mod prune;
 mod registry;
 mod retry;
 mod run;
+mod sdl;
 mod transport;
 mod urls;
 mod wire;

@@ -136,6 +136,7 @@ impl<T: 'static> Paginator<T> {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] where the server does not count this listing.
+    #[allow(clippy::len_without_is_empty)] // named as in the API; `next_page` tells emptiness
     pub async fn len(&mut self) -> Result<u64, Error> {
         if self.total.is_none() && matches!(self.state, State::Idle | State::Fetching(_)) {
             poll_fn(|cx| self.poll_page(cx)).await?;

@@ -4,29 +4,15 @@
 //! does not know (protocol §2.4, §19). Its complaint says which; that part is taken out, and what
 //! then is empty or unused with it. Only what the operation is about cannot be taken out.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::OnceLock;
+use std::collections::BTreeSet;
 
 use graphql_parser::query::{
     self, Definition, Field, OperationDefinition, Selection, SelectionSet, Type, TypeCondition,
     Value, parse_query,
 };
-use graphql_parser::schema::{self, TypeDefinition, parse_schema};
 
-/// What the server said it does not know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Complaint {
-    /// A field, and the type on which it is unknown.
-    Field(String, Option<String>),
-    /// An argument, and the field that has none such.
-    Argument(String, Option<String>),
-    /// A variable, and the type its position wants.
-    Variable(String, Option<String>),
-    /// A type, of a variable or a fragment.
-    Type(String),
-    /// A fragment that cannot be spread where it is.
-    Spread(String),
-}
+use super::complaint::{Complaint, read};
+use super::sdl::{is_a, type_of_field};
 
 /// A document as a tree, with its text.
 #[derive(Debug)]
@@ -113,70 +99,6 @@ impl Document {
             retyped,
         })
     }
-}
-
-impl Complaint {
-    fn subject(&self) -> String {
-        match self {
-            Self::Field(name, Some(parent)) => format!("{parent}.{name}"),
-            Self::Argument(name, Some(field)) => format!("{field}({name}:)"),
-            Self::Field(name, None)
-            | Self::Argument(name, None)
-            | Self::Variable(name, _)
-            | Self::Type(name)
-            | Self::Spread(name) => name.clone(),
-        }
-    }
-}
-
-/// Reads a complaint in the words of the common GraphQL implementations, whatever stands before
-/// them (`input:LINE:COLUMN:`).
-fn read(message: &str) -> Option<Complaint> {
-    let names = quoted(message);
-    let name = |index: usize| names.get(index).map(|text| (*text).to_owned());
-    let says = |words: &str| message.contains(words);
-    let first = name(0)?;
-    if says("Cannot query field") || says("Unknown field") || says("doesn't exist on type") {
-        Some(Complaint::Field(first, name(1)))
-    } else if says("must not have a selection") || says("must have a selection") {
-        Some(Complaint::Field(first, None))
-    } else if says("Unknown argument") {
-        let field = name(1).map(|field| match field.rsplit_once('.') {
-            Some((_, field)) => field.to_owned(),
-            None => field,
-        });
-        Some(Complaint::Argument(first, field))
-    } else if says("doesn't accept argument") {
-        Some(Complaint::Argument(name(1)?, Some(first)))
-    } else if says("Variable") && (says("used in position") || says("never used")) {
-        let variable = first.trim_start_matches('$').to_owned();
-        Some(Complaint::Variable(variable, name(2)))
-    } else if says("Unknown type") {
-        Some(Complaint::Type(first))
-    } else if says("cannot be spread here") {
-        Some(Complaint::Spread(first))
-    } else {
-        None
-    }
-}
-
-/// The texts between quotes of any kind, in order.
-fn quoted(message: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = message;
-    while let Some(start) = rest.find(['"', '`', '\''].as_slice()) {
-        let quote = rest.as_bytes()[start] as char;
-        let after = &rest[start + 1..];
-        // The apostrophe of "doesn't" opens no quotation.
-        if quote == '\'' && after.starts_with('t') && rest[..start].ends_with('n') {
-            rest = after;
-            continue;
-        }
-        let Some(end) = after.find(quote) else { break };
-        found.push(&after[..end]);
-        rest = &after[end + 1..];
-    }
-    found
 }
 
 fn apply(
@@ -459,8 +381,7 @@ fn remove_fields(
         for item in &mut set.items {
             match item {
                 Selection::Field(field) => {
-                    let inner = types().fields.get(&(on.to_owned(), field.name.clone()));
-                    let inner = inner.map_or("", String::as_str);
+                    let inner = type_of_field(on, &field.name);
                     walk(&mut field.selection_set, inner, unwanted);
                 }
                 Selection::InlineFragment(inline) => {
@@ -474,62 +395,6 @@ fn remove_fields(
     for definition in &mut tree.definitions {
         if let Some((set, on)) = root_of(definition) {
             walk(set, &on, unwanted);
-        }
-    }
-}
-
-/// What the schema says of types: which type a field has, and which interfaces a type has.
-#[derive(Default)]
-struct Types {
-    fields: HashMap<(String, String), String>,
-    interfaces: HashMap<String, Vec<String>>,
-}
-
-/// Whether a type is another or has it as an interface, either way round: a complaint about an
-/// object type concerns the field where it is selected through the interface.
-fn is_a(one: &str, other: &str) -> bool {
-    let has = |object: &str, interface: &str| {
-        let list = types().interfaces.get(object);
-        list.is_some_and(|list| list.iter().any(|name| name == interface))
-    };
-    one == other || has(one, other) || has(other, one)
-}
-
-/// Our own schema, parsed when the first complaint comes; about 200 KB from then on.
-fn types() -> &'static Types {
-    static TYPES: OnceLock<Types> = OnceLock::new();
-    TYPES.get_or_init(|| {
-        let mut types = Types::default();
-        let Ok(schema) = parse_schema::<String>(include_str!("schema.graphql")) else {
-            return types; // the build has parsed it; without types, names alone decide
-        };
-        for definition in schema.definitions {
-            let schema::Definition::TypeDefinition(definition) = definition else {
-                continue;
-            };
-            let (name, fields) = match definition {
-                TypeDefinition::Object(object) => {
-                    let interfaces = object.implements_interfaces;
-                    types.interfaces.insert(object.name.clone(), interfaces);
-                    (object.name, object.fields)
-                }
-                TypeDefinition::Interface(interface) => (interface.name, interface.fields),
-                _ => continue,
-            };
-            for field in fields {
-                let inner = innermost_schema(field.field_type);
-                types.fields.insert((name.clone(), field.name), inner);
-            }
-        }
-        types
-    })
-}
-
-fn innermost_schema(of: schema::Type<'_, String>) -> String {
-    match of {
-        schema::Type::NamedType(name) => name,
-        schema::Type::ListType(inner) | schema::Type::NonNullType(inner) => {
-            innermost_schema(*inner)
         }
     }
 }

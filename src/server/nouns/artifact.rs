@@ -53,7 +53,10 @@ impl Noun for Artifact {
             "createdAt" => Out::value(row.created_at.as_str()),
             "updatedAt" => Out::value(row.updated_at.as_str()),
             "currentManifest" => match row.manifest_id {
-                Some(id) => Out::maybe(read(cx, |db| manifests::manifest(db, id))?.map(|found| Manifest::of(found, row.id))),
+                Some(id) => Out::maybe(
+                    read(cx, |db| manifests::manifest(db, id))?
+                        .map(|found| Manifest::of(found, row.id)),
+                ),
                 None => Out::Null,
             },
             "createdBy" => return self.created_by(cx),
@@ -70,19 +73,31 @@ impl Artifact {
             "artifactSequence" => Out::node(Collection(self.sequence(cx)?)),
             "artifactType" => {
                 let kind = self.sequence(cx)?.type_id;
-                Out::node(ArtifactType(read(cx, |db| collections::artifact_type(db, kind))?))
+                Out::node(ArtifactType(read(cx, |db| {
+                    collections::artifact_type(db, kind)
+                })?))
             }
-            "versionIndex" => Out::value(self.member(cx, args)?.and_then(|member| member.version_index())),
+            "versionIndex" => Out::value(
+                self.member(cx, args)?
+                    .and_then(|member| member.version_index()),
+            ),
             "commitHash" => Out::value(self.member(cx, args)?.map(|member| member.commit_hash)),
             "aliases" => {
                 let collection = match args.str("artifactCollectionName") {
                     // No collection has row 0: an unknown name selects nothing.
-                    Some(_) => Some(self.member(cx, args)?.map_or(0, |member| member.collection_id)),
+                    Some(_) => Some(
+                        self.member(cx, args)?
+                            .map_or(0, |member| member.collection_id),
+                    ),
                     None => None,
                 };
                 return artifact_alias::of_version(cx, row.id, collection);
             }
-            "tags" => Out::nodes(read(cx, |db| tags::of(db, Owner::Artifact(row.id)))?.into_iter().map(Tag)),
+            "tags" => Out::nodes(
+                read(cx, |db| tags::of(db, Owner::Artifact(row.id)))?
+                    .into_iter()
+                    .map(Tag),
+            ),
             "files" => return file::of_version(cx, row.clone(), args),
             "filesByManifestEntries" => return file::by_entries(cx, row, args),
             "usedBy" => return run::using(cx, row.id, args),
@@ -95,15 +110,24 @@ impl Artifact {
                 let found = members
                     .into_iter()
                     .filter_map(|member| {
-                        read(cx, |db| collections::visible_collection(db, viewer(cx), member.collection_id)).transpose()
+                        read(cx, |db| {
+                            collections::visible_collection(db, viewer(cx), member.collection_id)
+                        })
+                        .transpose()
                     })
                     .map(|found| found.map(Collection))
                     .collect::<Result<Vec<_>, _>>()?;
                 Out::node(whole("ArtifactCollectionConnection", found))
             }
             "artifactMemberships" => {
-                let page = read(cx, |db| versions::membership_page(db, row.id, &page_request(args)))?;
-                Out::node(connection("ArtifactCollectionMembershipConnection", page, Membership))
+                let page = read(cx, |db| {
+                    versions::membership_page(db, row.id, &page_request(args))
+                })?;
+                Out::node(connection(
+                    "ArtifactCollectionMembershipConnection",
+                    page,
+                    Membership,
+                ))
             }
             _ => return Err(ServerError::unknown_field("Artifact", name)),
         })
@@ -121,7 +145,8 @@ impl Artifact {
             None => versions::membership(db, row.sequence_id, row.id),
             Some(name) => {
                 for member in versions::memberships_of(db, row.id)? {
-                    let found = collections::visible_collection(db, viewer(cx), member.collection_id)?;
+                    let found =
+                        collections::visible_collection(db, viewer(cx), member.collection_id)?;
                     if found.is_some_and(|found| found.name == name) {
                         return Ok(Some(member));
                     }

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{Answer, Args, Cx, Noun, Out, ServerError, artifact::Artifact, collection::Collection, read, viewer};
+use super::{
+    Answer, Args, Cx, Noun, Out, ServerError, artifact::Artifact, collection::Collection, read,
+    viewer,
+};
 use crate::server::store::{
     Kind, StoreError,
     aliases::{self, AliasRow},
@@ -34,13 +37,22 @@ impl Noun for Alias {
             ("id", Self::Version(row, _)) => Out::value(Kind::VersionAlias.id(row.id)),
             ("alias", Self::Named(row)) => Out::value(row.alias.as_str()),
             ("alias", Self::Version(_, index)) => Out::value(format!("v{index}")),
-            ("artifact", _) => Out::maybe(read(cx, |db| versions::version(db, artifact))?.map(Artifact)),
-            ("artifactCollection", _) => {
-                Out::maybe(read(cx, |db| collections::visible_collection(db, viewer(cx), collection))?.map(Collection))
+            ("artifact", _) => {
+                Out::maybe(read(cx, |db| versions::version(db, artifact))?.map(Artifact))
             }
+            ("artifactCollection", _) => Out::maybe(
+                read(cx, |db| {
+                    collections::visible_collection(db, viewer(cx), collection)
+                })?
+                .map(Collection),
+            ),
             ("artifactCollectionName", _) => {
                 let found = read(cx, |db| collections::collection(db, collection))?;
-                Out::value(found.ok_or_else(|| StoreError::not_found("collection"))?.name)
+                Out::value(
+                    found
+                        .ok_or_else(|| StoreError::not_found("collection"))?
+                        .name,
+                )
             }
             _ => return Err(ServerError::unknown_field("ArtifactAlias", name)),
         })
@@ -48,7 +60,11 @@ impl Noun for Alias {
 }
 
 /// The aliases of a version in one collection or in all, `vN` of each included, first.
-pub(super) fn of_version(cx: &Cx, artifact: i64, collection: Option<i64>) -> Result<Out, ServerError> {
+pub(super) fn of_version(
+    cx: &Cx,
+    artifact: i64,
+    collection: Option<i64>,
+) -> Result<Out, ServerError> {
     let me = viewer(cx);
     let (members, named) = read(cx, |db| {
         let mut members = Vec::new();
@@ -65,6 +81,9 @@ pub(super) fn of_version(cx: &Cx, artifact: i64, collection: Option<i64>) -> Res
         let index = member.version_index()?;
         Some(Alias::Version(member, index))
     });
-    let names = named.into_iter().filter(|row| seen.contains(&row.collection_id)).map(Alias::Named);
+    let names = named
+        .into_iter()
+        .filter(|row| seen.contains(&row.collection_id))
+        .map(Alias::Named);
     Ok(Out::nodes(numbers.chain(names)))
 }

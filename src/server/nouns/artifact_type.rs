@@ -32,23 +32,30 @@ impl Noun for ArtifactType {
             "description" => Out::value(row.description.clone()),
             "createdAt" => Out::value(row.created_at.as_str()),
             "project" => Out::node(Project::new(read(cx, |db| {
-                projects::project_unchecked(db, row.project_id)?.ok_or_else(|| StoreError::not_found("project"))
+                projects::project_unchecked(db, row.project_id)?
+                    .ok_or_else(|| StoreError::not_found("project"))
             })?)),
             "artifact" => {
                 let full = args.required("name")?;
                 let (name, alias) = full.split_once(':').unwrap_or((full, ""));
-                let Some(found) = self.named(cx, name)? else { return Ok(Out::Null) };
+                let Some(found) = self.named(cx, name)? else {
+                    return Ok(Out::Null);
+                };
                 let member = read(cx, |db| versions::resolve(db, found.id, alias))?;
                 match member {
-                    Some(member) => {
-                        Out::maybe(read(cx, |db| versions::version(db, member.artifact_id))?.map(Artifact))
-                    }
+                    Some(member) => Out::maybe(
+                        read(cx, |db| versions::version(db, member.artifact_id))?.map(Artifact),
+                    ),
                     None => Out::Null,
                 }
             }
-            "artifactCollection" => Out::maybe(self.named(cx, args.required("name")?)?.map(Collection)),
+            "artifactCollection" => {
+                Out::maybe(self.named(cx, args.required("name")?)?.map(Collection))
+            }
             "artifactSequence" => {
-                let found = self.named(cx, args.required("name")?)?.filter(|found| !found.portfolio);
+                let found = self
+                    .named(cx, args.required("name")?)?
+                    .filter(|found| !found.portfolio);
                 Out::maybe(found.map(Collection))
             }
             "artifactCollections" => return collection::listing(cx, Scope::Type(row.id), args),

@@ -3,17 +3,9 @@
 use async_trait::async_trait;
 
 use super::{
-    Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError,
-    artifact::Artifact,
-    artifact_alias::Alias,
-    artifact_type::ArtifactType,
-    connection,
-    membership::Membership,
-    page_request,
-    project::Project,
-    read,
-    tag::Tag,
-    total, viewer, whole,
+    Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError, artifact::Artifact,
+    artifact_alias::Alias, artifact_type::ArtifactType, connection, membership::Membership,
+    page_request, project::Project, read, tag::Tag, total, viewer, whole,
 };
 use crate::server::store::{
     Kind, aliases,
@@ -29,7 +21,11 @@ pub(super) struct Collection(pub(super) CollectionRow);
 #[async_trait]
 impl Noun for Collection {
     fn type_name(&self) -> &'static str {
-        if self.0.portfolio { "ArtifactPortfolio" } else { "ArtifactSequence" }
+        if self.0.portfolio {
+            "ArtifactPortfolio"
+        } else {
+            "ArtifactSequence"
+        }
     }
 
     async fn field(&self, cx: &Cx, name: &str, args: &Args) -> Answer {
@@ -41,18 +37,20 @@ impl Noun for Collection {
             "state" => Out::value(row.state.as_str()),
             "createdAt" => Out::value(row.created_at.as_str()),
             "updatedAt" => Out::value(row.updated_at.as_str()),
-            "project" => {
-                Out::maybe(read(cx, |db| projects::project(db, viewer(cx), row.project_id))?.map(Project::new))
-            }
-            "defaultArtifactType" => {
-                Out::node(ArtifactType(read(cx, |db| collections::artifact_type(db, row.type_id))?))
-            }
+            "project" => Out::maybe(
+                read(cx, |db| projects::project(db, viewer(cx), row.project_id))?.map(Project::new),
+            ),
+            "defaultArtifactType" => Out::node(ArtifactType(read(cx, |db| {
+                collections::artifact_type(db, row.type_id)
+            })?)),
             "tags" => {
                 let tags = read(cx, |db| tags::of(db, Owner::Collection(row.id)))?;
                 Out::node(whole("TagConnection", tags.into_iter().map(Tag).collect()))
             }
             "aliases" => {
-                let page = read(cx, |db| aliases::of_collection(db, row.id, &page_request(args)))?;
+                let page = read(cx, |db| {
+                    aliases::of_collection(db, row.id, &page_request(args))
+                })?;
                 Out::node(connection("ArtifactAliasConnection", page, Alias::Named))
             }
             "artifacts" => return self.artifacts(cx, args),
@@ -63,9 +61,15 @@ impl Noun for Collection {
             "artifactMemberships" => {
                 let listing = versions::listing(row.id, None, None)?;
                 let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
-                Out::node(connection("ArtifactCollectionMembershipConnection", page, |(row, _)| Membership(row)))
+                Out::node(connection(
+                    "ArtifactCollectionMembershipConnection",
+                    page,
+                    |(row, _)| Membership(row),
+                ))
             }
-            "latestArtifact" if !row.portfolio => Out::maybe(read(cx, |db| versions::newest(db, row.id))?.map(Artifact)),
+            "latestArtifact" if !row.portfolio => {
+                Out::maybe(read(cx, |db| versions::newest(db, row.id))?.map(Artifact))
+            }
             "digestAlgorithm" if !row.portfolio => Out::value(row.xxh128.map(algorithm)),
             _ => return Err(ServerError::unknown_field(self.type_name(), name)),
         })
@@ -81,18 +85,26 @@ impl Collection {
             .items
             .into_iter()
             .map(|(cursor, (member, version))| {
-                let number = member.version_index().map(|index| format!("v{index}")).unwrap_or_default();
+                let number = member
+                    .version_index()
+                    .map(|index| format!("v{index}"))
+                    .unwrap_or_default();
                 Edge::new(cursor, Artifact(version)).with("version", number)
             })
             .collect();
-        let made = Connection::new("VersionedArtifactConnection", edges, page.has_next).after_others(page.has_previous);
+        let made = Connection::new("VersionedArtifactConnection", edges, page.has_next)
+            .after_others(page.has_previous);
         Ok(Out::node(made.total(total(listing))))
     }
 }
 
 /// The SDL's name of a digest algorithm.
 pub(super) fn algorithm(xxh128: bool) -> &'static str {
-    if xxh128 { "MANIFEST_XXH128" } else { "MANIFEST_MD5" }
+    if xxh128 {
+        "MANIFEST_XXH128"
+    } else {
+        "MANIFEST_MD5"
+    }
 }
 
 /// The collections of a type, project or entity.
@@ -106,6 +118,10 @@ pub(super) fn listing(cx: &Cx, scope: Scope, args: &Args) -> Answer {
         args.str("filters"),
         args.str("order"),
     )?;
-    let page = read(cx, |db| collections::page(db, &listing, &page_request(args)))?;
-    Ok(Out::node(connection("ArtifactCollectionConnection", page, Collection).total(total(listing))))
+    let page = read(cx, |db| {
+        collections::page(db, &listing, &page_request(args))
+    })?;
+    Ok(Out::node(
+        connection("ArtifactCollectionConnection", page, Collection).total(total(listing)),
+    ))
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    Answer, Args, Cx, Noun, Out, ServerError,
-    collection,
-    connection,
+    Answer, Args, Cx, Noun, Out, ServerError, collection, connection,
     membership::Membership,
     organization::Organization,
     page_request,
@@ -56,24 +54,33 @@ impl Noun for Entity {
             "storageBytes" => Out::value(0),
             "createdAt" => Out::value(entity.created_at.as_str()),
             "updatedAt" => Out::Null,
-            "members" => Out::nodes(read(cx, |db| accounts::members_of(db, entity.id))?.into_iter().map(member)),
+            "members" => Out::nodes(
+                read(cx, |db| accounts::members_of(db, entity.id))?
+                    .into_iter()
+                    .map(member),
+            ),
             "user" => match entity.user_id {
                 Some(id) => Out::maybe(read(cx, |db| accounts::user(db, id))?.map(User)),
                 None => Out::Null,
             },
             "organization" => match entity.organization_id {
-                Some(id) => Out::maybe(read(cx, |db| accounts::organization(db, id))?.map(Organization)),
+                Some(id) => {
+                    Out::maybe(read(cx, |db| accounts::organization(db, id))?.map(Organization))
+                }
                 None => Out::Null,
             },
             "protectedAliases" => Out::value(protected(entity)?),
             "project" => match args.str("name") {
-                Some(name) => {
-                    Out::maybe(read(cx, |db| projects::find_in(db, viewer(cx), entity, name))?.map(Project::new))
-                }
+                Some(name) => Out::maybe(
+                    read(cx, |db| projects::find_in(db, viewer(cx), entity, name))?
+                        .map(Project::new),
+                ),
                 None => Out::Null,
             },
             "projects" => return project::of_entity(cx, entity, args),
-            "artifactCollections" => return collection::listing(cx, Scope::Entity(entity.id), args),
+            "artifactCollections" => {
+                return collection::listing(cx, Scope::Entity(entity.id), args);
+            }
             "artifactMemberships" => return memberships(cx, entity.id, args),
             _ => return Err(ServerError::unknown_field("Entity", name)),
         })
@@ -94,7 +101,8 @@ fn writes(cx: &Cx, entity: i64) -> Result<bool, ServerError> {
 }
 
 fn protected(entity: &EntityRow) -> Result<serde_json::Value, ServerError> {
-    serde_json::from_str(&entity.protected_aliases).map_err(|error| ServerError::internal("reading protected aliases", error))
+    serde_json::from_str(&entity.protected_aliases)
+        .map_err(|error| ServerError::internal("reading protected aliases", error))
 }
 
 fn member(row: MemberRow) -> Payload {
@@ -124,5 +132,7 @@ fn memberships(cx: &Cx, entity: i64, args: &Args) -> Answer {
     )?;
     let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
     let type_name = "ArtifactCollectionMembershipConnection";
-    Ok(Out::node(connection(type_name, page, |(row, _)| Membership(row)).total(total(listing))))
+    Ok(Out::node(
+        connection(type_name, page, |(row, _)| Membership(row)).total(total(listing)),
+    ))
 }

@@ -4,11 +4,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
-    Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError, Total,
-    artifact::Artifact,
-    connection, nothing, page_request,
-    payload::Payload,
-    read, total,
+    Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError, Total, artifact::Artifact,
+    connection, nothing, page_request, payload::Payload, read, total,
 };
 use crate::server::store::{
     Kind, StoreError,
@@ -47,7 +44,11 @@ impl Noun for File {
             "sizeBytes" => Out::value(self.size()),
             "digest" => Out::value(self.digest()),
             "md5" => Out::value(self.md5()),
-            "mimetype" => Out::value(if self.reference().is_some() { None } else { Some(OCTETS) }),
+            "mimetype" => Out::value(if self.reference().is_some() {
+                None
+            } else {
+                Some(OCTETS)
+            }),
             "storagePath" => Out::value(self.object()),
             "isReference" => Out::value(self.reference().is_some()),
             "exists" => Out::value(self.exists()),
@@ -56,7 +57,10 @@ impl Noun for File {
             "artifact" => self.artifact(cx)?,
             "url" | "directUrl" => Out::value(match self.reference() {
                 Some(url) => url.to_owned(),
-                None => self.object().map(|object| cx.urls.download(&object)).unwrap_or_default(),
+                None => self
+                    .object()
+                    .map(|object| cx.urls.download(&object))
+                    .unwrap_or_default(),
             }),
             "uploadUrl" => self.upload_url(cx),
             "uploadHeaders" => Out::value(self.upload_headers()),
@@ -70,8 +74,12 @@ impl File {
     fn id(&self) -> String {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         match self {
-            Self::Entry(entry, version) => STANDARD.encode(format!("ArtifactFile:{}:{}", version.id, entry.path)),
-            Self::Target(target) => STANDARD.encode(format!("ArtifactFile:{}:{}", target.birth, target.name)),
+            Self::Entry(entry, version) => {
+                STANDARD.encode(format!("ArtifactFile:{}:{}", version.id, entry.path))
+            }
+            Self::Target(target) => {
+                STANDARD.encode(format!("ArtifactFile:{}:{}", target.birth, target.name))
+            }
             Self::Manifest(row) => STANDARD.encode(format!("ManifestFile:{}", row.id)),
             Self::Run(row) => Kind::RunFile.id(row.id),
         }
@@ -141,8 +149,14 @@ impl File {
     fn object(&self) -> Option<String> {
         match self {
             Self::Entry(entry, version) => {
-                let birth = entry.birth.as_deref().and_then(|id| Kind::Artifact.parse(id)).unwrap_or(version.id);
-                entry.md5.map(|md5| file_object(version.sequence_id, birth, md5))
+                let birth = entry
+                    .birth
+                    .as_deref()
+                    .and_then(|id| Kind::Artifact.parse(id))
+                    .unwrap_or(version.id);
+                entry
+                    .md5
+                    .map(|md5| file_object(version.sequence_id, birth, md5))
             }
             Self::Target(target) => Some(target.object.clone()),
             Self::Manifest(row) => Some(manifest_object(row.id)),
@@ -157,7 +171,9 @@ impl File {
             Self::Manifest(row) => row.artifact_id,
             Self::Run(_) => return Ok(Out::Null),
         };
-        Ok(Out::maybe(read(cx, |db| versions::version(db, id))?.map(Artifact)))
+        Ok(Out::maybe(
+            read(cx, |db| versions::version(db, id))?.map(Artifact),
+        ))
     }
 
     /// Where to send the content: nowhere if it is there. With a multipart upload it is still given, since
@@ -168,23 +184,39 @@ impl File {
             Self::Manifest(_) | Self::Run(_) => true,
             Self::Entry(..) => false,
         };
-        Out::value(self.object().filter(|_| wanted).map(|object| cx.urls.upload(&object)))
+        Out::value(
+            self.object()
+                .filter(|_| wanted)
+                .map(|object| cx.urls.upload(&object)),
+        )
     }
 
     fn upload_headers(&self) -> Vec<String> {
         match self {
             Self::Target(target) if !target.present => {
-                vec![format!("Content-MD5:{}", target.md5.base64()), format!("Content-Type:{OCTETS}")]
+                vec![
+                    format!("Content-MD5:{}", target.md5.base64()),
+                    format!("Content-Type:{OCTETS}"),
+                ]
             }
             Self::Manifest(row) if !row.digest.is_empty() => {
-                vec![format!("Content-MD5:{}", row.digest), "Content-Type:application/json".to_owned()]
+                vec![
+                    format!("Content-MD5:{}", row.digest),
+                    "Content-Type:application/json".to_owned(),
+                ]
             }
             _ => Vec::new(),
         }
     }
 
     fn multipart(&self, cx: &Cx) -> Out {
-        let Self::Target(FileTarget { multipart: Some((upload, numbers)), .. }) = self else { return Out::Null };
+        let Self::Target(FileTarget {
+            multipart: Some((upload, numbers)),
+            ..
+        }) = self
+        else {
+            return Out::Null;
+        };
         let parts = numbers.iter().map(|number| {
             Payload::new("UploadUrlPart")
                 .value("partNumber", *number)
@@ -199,29 +231,46 @@ impl File {
 pub(super) fn of_version(cx: &Cx, version: VersionRow, args: &Args) -> Answer {
     let headers = Value::Array(Vec::new());
     let Some(manifest) = version.manifest_id else {
-        return Ok(Out::node(nothing("FileConnection").with("uploadHeaders", headers)));
+        return Ok(Out::node(
+            nothing("FileConnection").with("uploadHeaders", headers),
+        ));
     };
     let names = args.strings("names").filter(|names| !names.is_empty());
     let listing = manifests::listing(manifest, names.as_deref())?;
     let page = read(cx, |db| manifests::page(db, &listing, &page_request(args)))?;
-    let counted = if names.is_none() { Total::Known(u64::try_from(version.file_count).unwrap_or(0)) } else { total(listing) };
-    let made = connection("FileConnection", page, |entry| File::Entry(entry, version.clone()));
-    Ok(Out::node(made.total(counted).with("uploadHeaders", headers)))
+    let counted = if names.is_none() {
+        Total::Known(u64::try_from(version.file_count).unwrap_or(0))
+    } else {
+        total(listing)
+    };
+    let made = connection("FileConnection", page, |entry| {
+        File::Entry(entry, version.clone())
+    });
+    Ok(Out::node(
+        made.total(counted).with("uploadHeaders", headers),
+    ))
 }
 
 /// The files that entries of the caller's copy of the manifest stand for, in the order given. An entry the
 /// version does not have with that digest is left out.
 pub(super) fn by_entries(cx: &Cx, version: &VersionRow, args: &Args) -> Answer {
-    let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
+    let text =
+        |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
     let asked = args.list("entries").unwrap_or_default();
     let mut edges = Vec::with_capacity(asked.len());
     if let Some(manifest) = version.manifest_id {
         read(cx, |db| {
             for (index, wanted) in asked.iter().enumerate() {
-                let path = text(wanted, "name").ok_or_else(|| StoreError::invalid("an entry has no name"))?;
+                let path = text(wanted, "name")
+                    .ok_or_else(|| StoreError::invalid("an entry has no name"))?;
                 let found = manifests::entry(db, manifest, &path)?;
-                if let Some(entry) = found.filter(|entry| text(wanted, "digest").is_none_or(|digest| digest == entry.digest)) {
-                    edges.push(Edge::new(index.to_string(), File::Entry(entry, version.clone())));
+                if let Some(entry) = found.filter(|entry| {
+                    text(wanted, "digest").is_none_or(|digest| digest == entry.digest)
+                }) {
+                    edges.push(Edge::new(
+                        index.to_string(),
+                        File::Entry(entry, version.clone()),
+                    ));
                 }
             }
             Ok(())
@@ -229,5 +278,7 @@ pub(super) fn by_entries(cx: &Cx, version: &VersionRow, args: &Args) -> Answer {
     }
     let count = edges.len() as u64;
     let made = Connection::new("FileConnection", edges, false).total(Total::Known(count));
-    Ok(Out::node(made.with("uploadHeaders", Value::Array(Vec::new()))))
+    Ok(Out::node(
+        made.with("uploadHeaders", Value::Array(Vec::new())),
+    ))
 }

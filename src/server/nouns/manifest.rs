@@ -33,7 +33,9 @@ impl Noun for Manifest {
             "createdAt" => Out::value(row.created_at.as_str()),
             "artifact" => {
                 let found = read(cx, |db| versions::version(db, self.artifact))?;
-                Out::node(Artifact(found.ok_or_else(|| StoreError::not_found("artifact"))?))
+                Out::node(Artifact(
+                    found.ok_or_else(|| StoreError::not_found("artifact"))?,
+                ))
             }
             "file" => Out::node(File::Manifest(row.clone())),
             _ => return Err(ServerError::unknown_field("ArtifactManifest", name)),

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{Answer, Args, Cx, Noun, Out, ServerError, artifact::Artifact, artifact_alias, collection::Collection, file, read, viewer};
+use super::{
+    Answer, Args, Cx, Noun, Out, ServerError, artifact::Artifact, artifact_alias,
+    collection::Collection, file, read, viewer,
+};
 use crate::server::store::{
     Kind, StoreError, collections,
     versions::{self, MembershipRow},
@@ -24,17 +27,33 @@ impl Noun for Membership {
             "versionIndex" => Out::value(row.version_index()),
             "commitHash" => Out::value(row.commit_hash.as_str()),
             "createdAt" => Out::value(row.created_at.as_str()),
-            "aliases" => return artifact_alias::of_version(cx, row.artifact_id, Some(row.collection_id)),
-            "artifact" => Out::maybe(read(cx, |db| versions::version(db, row.artifact_id))?.map(Artifact)),
+            "aliases" => {
+                return artifact_alias::of_version(cx, row.artifact_id, Some(row.collection_id));
+            }
+            "artifact" => {
+                Out::maybe(read(cx, |db| versions::version(db, row.artifact_id))?.map(Artifact))
+            }
             "artifactCollection" => {
                 let id = row.collection_id;
-                Out::maybe(read(cx, |db| collections::visible_collection(db, viewer(cx), id))?.map(Collection))
+                Out::maybe(
+                    read(cx, |db| collections::visible_collection(db, viewer(cx), id))?
+                        .map(Collection),
+                )
             }
             "files" => {
                 let version = read(cx, |db| versions::version(db, row.artifact_id))?;
-                return file::of_version(cx, version.ok_or_else(|| StoreError::not_found("artifact"))?, args);
+                return file::of_version(
+                    cx,
+                    version.ok_or_else(|| StoreError::not_found("artifact"))?,
+                    args,
+                );
             }
-            _ => return Err(ServerError::unknown_field("ArtifactCollectionMembership", name)),
+            _ => {
+                return Err(ServerError::unknown_field(
+                    "ArtifactCollectionMembership",
+                    name,
+                ));
+            }
         })
     }
 }

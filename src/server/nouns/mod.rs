@@ -68,17 +68,28 @@ impl From<StoreError> for ServerError {
 
 impl From<PageArgs> for PageRequest {
     fn from(args: PageArgs) -> Self {
-        Self { first: args.first, after: args.after, last: args.last, before: args.before }
+        Self {
+            first: args.first,
+            after: args.after,
+            last: args.last,
+            before: args.before,
+        }
     }
 }
 
 /// The caller as the store knows them.
 fn viewer(cx: &Cx) -> Viewer {
-    Viewer { user_id: cx.caller.user_id, admin: cx.caller.admin }
+    Viewer {
+        user_id: cx.caller.user_id,
+        admin: cx.caller.admin,
+    }
 }
 
 /// Reads from the store.
-fn read<T>(cx: &Cx, f: impl FnOnce(&Database) -> store::error::Result<T>) -> Result<T, ServerError> {
+fn read<T>(
+    cx: &Cx,
+    f: impl FnOnce(&Database) -> store::error::Result<T>,
+) -> Result<T, ServerError> {
     Ok(cx.store.read(f)?)
 }
 
@@ -98,9 +109,20 @@ fn page_request(args: &Args) -> PageRequest {
 }
 
 /// A page of rows as a connection of nouns.
-fn connection<T, N: Noun>(type_name: &'static str, page: Page<T>, make: impl Fn(T) -> N) -> Connection {
-    let Page { items, has_next, has_previous } = page;
-    let edges = items.into_iter().map(|(cursor, item)| Edge::new(cursor, make(item))).collect();
+fn connection<T, N: Noun>(
+    type_name: &'static str,
+    page: Page<T>,
+    make: impl Fn(T) -> N,
+) -> Connection {
+    let Page {
+        items,
+        has_next,
+        has_previous,
+    } = page;
+    let edges = items
+        .into_iter()
+        .map(|(cursor, item)| Edge::new(cursor, make(item)))
+        .collect();
     Connection::new(type_name, edges, has_next).after_others(has_previous)
 }
 
@@ -115,7 +137,11 @@ fn total(listing: Listing) -> Total {
 /// A list that is complete as it is: one page.
 fn whole<N: Noun>(type_name: &'static str, nouns: Vec<N>) -> Connection {
     let count = nouns.len() as u64;
-    let edges = nouns.into_iter().enumerate().map(|(index, noun)| Edge::new(index.to_string(), noun)).collect();
+    let edges = nouns
+        .into_iter()
+        .enumerate()
+        .map(|(index, noun)| Edge::new(index.to_string(), noun))
+        .collect();
     Connection::new(type_name, edges, false).total(Total::Known(count))
 }
 

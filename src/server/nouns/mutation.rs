@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 
 use super::{
-    Answer, Args, Cx, Noun, ServerError, mutation_artifacts as artifacts, mutation_collections as collections,
-    mutation_edits as edits, mutation_projects as projects, mutation_runs as runs,
+    Answer, Args, Cx, Noun, ServerError, mutation_artifacts as artifacts,
+    mutation_collections as collections, mutation_edits as edits, mutation_projects as projects,
+    mutation_runs as runs,
 };
 
 /// The root of mutations.
@@ -56,7 +57,9 @@ impl Noun for Mutation {
             "deleteRun" => runs::delete(cx, args).await,
             "stopRun" => runs::stop(cx, args).await,
             "notifyScriptableRunAlert" => runs::alert(),
-            "rewindRun" => Err(ServerError::Invalid("rewindRun is not supported by this server".into())),
+            "rewindRun" => Err(ServerError::Invalid(
+                "rewindRun is not supported by this server".into(),
+            )),
             _ => Err(ServerError::unknown_field("Mutation", name)),
         }
     }

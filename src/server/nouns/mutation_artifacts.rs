@@ -5,14 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Answer, Args, Cx, Noun, Out, ServerError,
-    artifact::Artifact,
-    file::File,
-    manifest::Manifest,
-    payload::Payload,
-    read,
-    run::Run,
-    viewer, whole, write,
+    Answer, Args, Cx, Noun, Out, ServerError, artifact::Artifact, file::File, manifest::Manifest,
+    payload::Payload, read, run::Run, viewer, whole, write,
 };
 use crate::server::store::{
     StoreError, runs, versions,
@@ -24,7 +18,9 @@ pub(super) async fn create(cx: &Cx, args: &Args) -> Answer {
     let input: CreateArtifact = args.deserialize("input")?;
     let me = viewer(cx);
     let id = write(cx, move |store| store.create_artifact(me, &input)).await?;
-    Ok(Out::node(Payload::new("CreateArtifactPayload").node("artifact", artifact(cx, id)?)))
+    Ok(Out::node(
+        Payload::new("CreateArtifactPayload").node("artifact", artifact(cx, id)?),
+    ))
 }
 
 /// `createArtifactManifest`.
@@ -33,7 +29,10 @@ pub(super) async fn create_manifest(cx: &Cx, args: &Args) -> Answer {
     let me = viewer(cx);
     let row = write(cx, move |store| store.create_manifest(me, &input)).await?;
     let artifact = row.artifact_id;
-    Ok(Out::node(Payload::new("CreateArtifactManifestPayload").node("artifactManifest", Manifest::of(row, artifact))))
+    Ok(Out::node(
+        Payload::new("CreateArtifactManifestPayload")
+            .node("artifactManifest", Manifest::of(row, artifact)),
+    ))
 }
 
 /// `updateArtifactManifest`.
@@ -42,7 +41,10 @@ pub(super) async fn update_manifest(cx: &Cx, args: &Args) -> Answer {
     let me = viewer(cx);
     let row = write(cx, move |store| store.update_manifest(me, &input)).await?;
     let artifact = row.artifact_id;
-    Ok(Out::node(Payload::new("UpdateArtifactManifestPayload").node("artifactManifest", Manifest::of(row, artifact))))
+    Ok(Out::node(
+        Payload::new("UpdateArtifactManifestPayload")
+            .node("artifactManifest", Manifest::of(row, artifact)),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -55,7 +57,10 @@ struct CreateFiles {
 pub(super) async fn create_files(cx: &Cx, args: &Args) -> Answer {
     let input: CreateFiles = args.deserialize("input")?;
     let me = viewer(cx);
-    let targets = write(cx, move |store| store.create_files(me, &input.artifact_files)).await?;
+    let targets = write(cx, move |store| {
+        store.create_files(me, &input.artifact_files)
+    })
+    .await?;
     Ok(Out::node(FilesPayload(targets)))
 }
 
@@ -72,7 +77,9 @@ impl Noun for FilesPayload {
         Ok(match name {
             "files" => {
                 let files = self.0.iter().cloned().map(File::Target).collect();
-                Out::node(whole("FileConnection", files).with("uploadHeaders", Value::Array(Vec::new())))
+                Out::node(
+                    whole("FileConnection", files).with("uploadHeaders", Value::Array(Vec::new())),
+                )
             }
             "clientMutationId" => Out::Null,
             _ => return Err(ServerError::unknown_field(self.type_name(), name)),
@@ -94,9 +101,18 @@ struct CompleteUpload {
 pub(super) async fn complete_upload(cx: &Cx, args: &Args) -> Answer {
     let input: CompleteUpload = args.deserialize("input")?;
     let me = viewer(cx);
-    let digest =
-        write(cx, move |store| store.complete_upload(me, &input.artifact_id, &input.upload_id, &input.completed_parts)).await?;
-    Ok(Out::node(Payload::new("CompleteMultipartUploadArtifactPayload").value("digest", digest.base64())))
+    let digest = write(cx, move |store| {
+        store.complete_upload(
+            me,
+            &input.artifact_id,
+            &input.upload_id,
+            &input.completed_parts,
+        )
+    })
+    .await?;
+    Ok(Out::node(
+        Payload::new("CompleteMultipartUploadArtifactPayload").value("digest", digest.base64()),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -109,8 +125,13 @@ struct Commit {
 pub(super) async fn commit(cx: &Cx, args: &Args) -> Answer {
     let input: Commit = args.deserialize("input")?;
     let me = viewer(cx);
-    let id = write(cx, move |store| store.commit_artifact(me, &input.artifact_id)).await?;
-    Ok(Out::node(Payload::new("CommitArtifactPayload").node("artifact", artifact(cx, id)?)))
+    let id = write(cx, move |store| {
+        store.commit_artifact(me, &input.artifact_id)
+    })
+    .await?;
+    Ok(Out::node(
+        Payload::new("CommitArtifactPayload").node("artifact", artifact(cx, id)?),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -130,14 +151,29 @@ pub(super) async fn use_artifact(cx: &Cx, args: &Args) -> Answer {
     let me = viewer(cx);
     let (id, run) = write(cx, move |store| {
         let used_as = input.used_as.as_deref();
-        store.use_artifact(me, &input.entity_name, &input.project_name, &input.run_name, &input.artifact_id, used_as)
+        store.use_artifact(
+            me,
+            &input.entity_name,
+            &input.project_name,
+            &input.run_name,
+            &input.artifact_id,
+            used_as,
+        )
     })
     .await?;
-    let run = read(cx, |db| runs::run(db, run)?.ok_or_else(|| StoreError::not_found("run")))?;
-    Ok(Out::node(Payload::new("UseArtifactPayload").node("artifact", artifact(cx, id)?).node("run", Run(run))))
+    let run = read(cx, |db| {
+        runs::run(db, run)?.ok_or_else(|| StoreError::not_found("run"))
+    })?;
+    Ok(Out::node(
+        Payload::new("UseArtifactPayload")
+            .node("artifact", artifact(cx, id)?)
+            .node("run", Run(run)),
+    ))
 }
 
 /// A version that a mutation has just touched.
 pub(super) fn artifact(cx: &Cx, id: i64) -> Result<Artifact, ServerError> {
-    Ok(Artifact(read(cx, |db| versions::version(db, id)?.ok_or_else(|| StoreError::not_found("artifact")))?))
+    Ok(Artifact(read(cx, |db| {
+        versions::version(db, id)?.ok_or_else(|| StoreError::not_found("artifact"))
+    })?))
 }

@@ -3,7 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answer, Args, Cx, Out, membership::Membership, mutation_artifacts::artifact, payload::Payload, read, viewer, write};
+use super::{
+    Answer, Args, Cx, Out, membership::Membership, mutation_artifacts::artifact, payload::Payload,
+    read, viewer, write,
+};
 use crate::server::store::{
     Kind, StoreError, aliases,
     collections::{self, CollectionRow},
@@ -15,7 +18,9 @@ use crate::server::store::{
 };
 
 fn artifact_id(id: &str) -> Result<i64, StoreError> {
-    Kind::Artifact.parse(id).ok_or_else(|| StoreError::not_found("artifact"))
+    Kind::Artifact
+        .parse(id)
+        .ok_or_else(|| StoreError::not_found("artifact"))
 }
 
 #[derive(Deserialize)]
@@ -40,7 +45,8 @@ pub(super) async fn update(cx: &Cx, args: &Args) -> Answer {
     let me = viewer(cx);
     let id = write(cx, move |store| {
         store.write(|tx| {
-            let (found, sequence) = versions::writable_version(tx, me, artifact_id(&input.artifact_id)?)?;
+            let (found, sequence) =
+                versions::writable_version(tx, me, artifact_id(&input.artifact_id)?)?;
             let change = VersionChange {
                 description: input.description,
                 metadata: input.metadata,
@@ -56,14 +62,22 @@ pub(super) async fn update(cx: &Cx, args: &Args) -> Answer {
                         aliases::remove(tx, me, &sequence, found.id, &row.alias)?;
                     }
                 }
-                aliases::set_all(tx, me, &sequence, found.id, wanted.iter().map(|alias| alias.alias.as_str()))?;
+                aliases::set_all(
+                    tx,
+                    me,
+                    &sequence,
+                    found.id,
+                    wanted.iter().map(|alias| alias.alias.as_str()),
+                )?;
             }
             collections::touch(tx, sequence.id)?;
             Ok(found.id)
         })
     })
     .await?;
-    Ok(Out::node(Payload::new("UpdateArtifactPayload").node("artifact", artifact(cx, id)?)))
+    Ok(Out::node(
+        Payload::new("UpdateArtifactPayload").node("artifact", artifact(cx, id)?),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -85,10 +99,15 @@ struct PlacedAlias {
 
 impl PlacedAlias {
     /// The collection it is in, which the viewer may change.
-    fn collection(&self, tx: &rusqlite::Transaction<'_>, viewer: Viewer) -> Result<CollectionRow, StoreError> {
+    fn collection(
+        &self,
+        tx: &rusqlite::Transaction<'_>,
+        viewer: Viewer,
+    ) -> Result<CollectionRow, StoreError> {
         let project = projects::writable(tx, viewer, &self.entity_name, &self.project_name)?;
-        collections::named(tx, project.id, &self.artifact_collection_name)?
-            .ok_or_else(|| StoreError::not_found(format!("collection '{}'", self.artifact_collection_name)))
+        collections::named(tx, project.id, &self.artifact_collection_name)?.ok_or_else(|| {
+            StoreError::not_found(format!("collection '{}'", self.artifact_collection_name))
+        })
     }
 
     fn payload(self) -> Payload {
@@ -111,7 +130,9 @@ pub(super) async fn add_aliases(cx: &Cx, args: &Args) -> Answer {
             for alias in &input.aliases {
                 let collection = alias.collection(tx, me)?;
                 let member = versions::membership(tx, collection.id, id)?;
-                member.ok_or_else(|| StoreError::not_found(format!("artifact in collection '{}'", collection.name)))?;
+                member.ok_or_else(|| {
+                    StoreError::not_found(format!("artifact in collection '{}'", collection.name))
+                })?;
                 aliases::set_all(tx, me, &collection, id, [alias.alias.as_str()])?;
             }
             Ok(id)
@@ -119,7 +140,10 @@ pub(super) async fn add_aliases(cx: &Cx, args: &Args) -> Answer {
     })
     .await?;
     let made = Payload::success("AddAliasesPayload").node("artifact", artifact(cx, id)?);
-    Ok(Out::node(made.nodes("aliases", shown.into_iter().map(PlacedAlias::payload))))
+    Ok(Out::node(made.nodes(
+        "aliases",
+        shown.into_iter().map(PlacedAlias::payload),
+    )))
 }
 
 /// `deleteAliases`.
@@ -161,7 +185,9 @@ pub(super) async fn delete(cx: &Cx, args: &Args) -> Answer {
         })
     })
     .await?;
-    Ok(Out::node(Payload::new("DeleteArtifactPayload").node("artifact", artifact(cx, id)?)))
+    Ok(Out::node(
+        Payload::new("DeleteArtifactPayload").node("artifact", artifact(cx, id)?),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -184,23 +210,35 @@ struct Link {
 pub(super) async fn link(cx: &Cx, args: &Args) -> Answer {
     let input: Link = args.deserialize("input")?;
     let me = viewer(cx);
-    let names: Vec<String> = input.aliases.iter().map(|alias| alias.alias.clone()).collect();
+    let names: Vec<String> = input
+        .aliases
+        .iter()
+        .map(|alias| alias.alias.clone())
+        .collect();
     let member = write(cx, move |store| {
-        store.link(me, &LinkRequest {
-            artifact: input.artifact_id.as_deref(),
-            client: input.client_id.as_deref(),
-            portfolio: input.portfolio_id.as_deref(),
-            name: input.artifact_portfolio_name.as_deref(),
-            entity: input.entity_name.as_deref(),
-            project: input.project_name.as_deref(),
-            aliases: input.aliases.iter().map(|alias| alias.alias.as_str()).collect(),
-        })
+        store.link(
+            me,
+            &LinkRequest {
+                artifact: input.artifact_id.as_deref(),
+                client: input.client_id.as_deref(),
+                portfolio: input.portfolio_id.as_deref(),
+                name: input.artifact_portfolio_name.as_deref(),
+                entity: input.entity_name.as_deref(),
+                project: input.project_name.as_deref(),
+                aliases: input
+                    .aliases
+                    .iter()
+                    .map(|alias| alias.alias.as_str())
+                    .collect(),
+            },
+        )
     })
     .await?;
     let (collection, project) = read(cx, |db| {
         let missing = || StoreError::not_found("collection");
         let collection = collections::collection(db, member.collection_id)?.ok_or_else(missing)?;
-        let project = projects::project_unchecked(db, collection.project_id)?.ok_or_else(missing)?;
+        let project =
+            projects::project_unchecked(db, collection.project_id)?.ok_or_else(missing)?;
         Ok((collection, project))
     })?;
     let placed = names.into_iter().map(|alias| {
@@ -213,22 +251,37 @@ pub(super) async fn link(cx: &Cx, args: &Args) -> Answer {
         .payload()
     });
     let made = Payload::new("LinkArtifactPayload")
-        .value("versionIndex", member.version_index().map_or(Value::Null, Value::from))
+        .value(
+            "versionIndex",
+            member.version_index().map_or(Value::Null, Value::from),
+        )
         .value("artifactID", Kind::Artifact.id(member.artifact_id))
-        .value("artifactCollectionID", Kind::Collection.id(member.collection_id))
+        .value(
+            "artifactCollectionID",
+            Kind::Collection.id(member.collection_id),
+        )
         .value("createdAt", member.created_at.as_str())
         .nodes("aliases", placed.collect::<Vec<_>>());
-    Ok(Out::node(made.node("artifactMembership", Membership(member))))
+    Ok(Out::node(
+        made.node("artifactMembership", Membership(member)),
+    ))
 }
 
 /// `unlinkArtifact`.
 pub(super) async fn unlink(cx: &Cx, args: &Args) -> Answer {
     let input = args.input("input").cloned().unwrap_or_default();
-    let text = |name: &str| input.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        input
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (artifact, portfolio) = (text("artifactID"), text("artifactPortfolioID"));
     let me = viewer(cx);
     let shown = artifact.clone();
     write(cx, move |store| store.unlink(me, &artifact, &portfolio)).await?;
-    Ok(Out::node(Payload::success("UnlinkArtifactPayload").value("artifactID", shown)))
+    Ok(Out::node(
+        Payload::success("UnlinkArtifactPayload").value("artifactID", shown),
+    ))
 }
-

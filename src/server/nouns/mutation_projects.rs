@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::{Answer, Args, Cx, Out, ServerError, payload::Payload, project::Project, read, viewer, write};
+use super::{
+    Answer, Args, Cx, Out, ServerError, payload::Payload, project::Project, read, viewer, write,
+};
 use crate::server::store::{
     Kind, StoreError,
     accounts::Role,
@@ -31,11 +33,18 @@ struct TypeInput {
 
 /// The payload that shows a project.
 fn shown(cx: &Cx, id: i64, inserted: bool) -> Answer {
-    let project = read(cx, |db| projects::project_unchecked(db, id)?.ok_or_else(|| StoreError::not_found("project")))?;
+    let project = read(cx, |db| {
+        projects::project_unchecked(db, id)?.ok_or_else(|| StoreError::not_found("project"))
+    })?;
     let entity = project.entity.name.clone();
     let project = std::sync::Arc::new(project);
-    let made = Payload::new("UpsertModelPayload").value("inserted", inserted).value("entityName", entity);
-    Ok(Out::node(made.node("project", Project(project.clone())).node("model", Project(project))))
+    let made = Payload::new("UpsertModelPayload")
+        .value("inserted", inserted)
+        .value("entityName", entity);
+    Ok(Out::node(
+        made.node("project", Project(project.clone()))
+            .node("model", Project(project)),
+    ))
 }
 
 /// `upsertModel`.
@@ -48,8 +57,16 @@ pub(super) async fn upsert(cx: &Cx, args: &Args) -> Answer {
             let (project, inserted) = if let Some(id) = &input.id {
                 (owned(tx, me, id)?, false)
             } else {
-                let name = input.name.as_deref().ok_or_else(|| StoreError::invalid("the project's name is missing"))?;
-                projects::ensure(tx, me, input.entity_name.as_deref().unwrap_or(&default_entity), name)?
+                let name = input
+                    .name
+                    .as_deref()
+                    .ok_or_else(|| StoreError::invalid("the project's name is missing"))?;
+                projects::ensure(
+                    tx,
+                    me,
+                    input.entity_name.as_deref().unwrap_or(&default_entity),
+                    name,
+                )?
             };
             let change = ProjectChange {
                 description: input.description.as_deref(),
@@ -111,10 +128,17 @@ pub(super) async fn delete(cx: &Cx, args: &Args) -> Answer {
 }
 
 /// A project by id that the viewer may change.
-fn owned(tx: &rusqlite::Transaction<'_>, viewer: Viewer, id: &str) -> Result<ProjectRow, StoreError> {
-    let row = Kind::Project.parse(id).or_else(|| Kind::ProjectInternal.parse(id));
+fn owned(
+    tx: &rusqlite::Transaction<'_>,
+    viewer: Viewer,
+    id: &str,
+) -> Result<ProjectRow, StoreError> {
+    let row = Kind::Project
+        .parse(id)
+        .or_else(|| Kind::ProjectInternal.parse(id));
     let row = row.ok_or_else(|| StoreError::not_found("project"))?;
-    let project = projects::project(tx, viewer, row)?.ok_or_else(|| StoreError::not_found("project"))?;
+    let project =
+        projects::project(tx, viewer, row)?.ok_or_else(|| StoreError::not_found("project"))?;
     projects::check_writable(tx, viewer, &project)?;
     Ok(project)
 }
@@ -135,11 +159,15 @@ async fn set_members(cx: &Cx, members: Members, role: Option<Role>) -> Result<()
         store.write(|tx| {
             let project = owned(tx, me, &members.project_id)?;
             for id in &members.user_ids {
-                let user = Kind::User.parse(id).ok_or_else(|| StoreError::not_found("user"))?;
+                let user = Kind::User
+                    .parse(id)
+                    .ok_or_else(|| StoreError::not_found("user"))?;
                 projects::set_member(tx, project.id, Some(user), None, role)?;
             }
             for id in &members.team_ids {
-                let team = Kind::Entity.parse(id).ok_or_else(|| StoreError::not_found("team"))?;
+                let team = Kind::Entity
+                    .parse(id)
+                    .ok_or_else(|| StoreError::not_found("team"))?;
                 projects::set_member(tx, project.id, None, Some(team), role)?;
             }
             Ok(())
@@ -175,7 +203,11 @@ pub(super) async fn update_member(cx: &Cx, args: &Args) -> Answer {
     }
     let input: Update = args.deserialize("input")?;
     let role = role(&input.user_project_role)?;
-    let members = Members { project_id: input.project_id, user_ids: vec![input.user_id], team_ids: Vec::new() };
+    let members = Members {
+        project_id: input.project_id,
+        user_ids: vec![input.user_id],
+        team_ids: Vec::new(),
+    };
     set_members(cx, members, Some(role)).await?;
     Ok(Out::node(Payload::success("UpdateProjectMemberPayload")))
 }
@@ -191,7 +223,13 @@ pub(super) async fn update_team_member(cx: &Cx, args: &Args) -> Answer {
     }
     let input: Update = args.deserialize("input")?;
     let role = role(&input.team_project_role)?;
-    let members = Members { project_id: input.project_id, user_ids: Vec::new(), team_ids: vec![input.team_id] };
+    let members = Members {
+        project_id: input.project_id,
+        user_ids: Vec::new(),
+        team_ids: vec![input.team_id],
+    };
     set_members(cx, members, Some(role)).await?;
-    Ok(Out::node(Payload::success("UpdateProjectTeamMemberPayload")))
+    Ok(Out::node(Payload::success(
+        "UpdateProjectTeamMemberPayload",
+    )))
 }

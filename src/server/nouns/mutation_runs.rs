@@ -46,15 +46,29 @@ pub(super) async fn upsert(cx: &Cx, args: &Args) -> Answer {
                 Some(id) => (writable(tx, me, id)?, false),
                 None => {
                     let name = input.name.as_deref().or(input.id.as_deref());
-                    let name = name.ok_or_else(|| StoreError::invalid("the run's name is missing"))?;
-                    let entity = input.entity_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&default_entity);
-                    let project = input.model_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_PROJECT);
+                    let name =
+                        name.ok_or_else(|| StoreError::invalid("the run's name is missing"))?;
+                    let entity = input
+                        .entity_name
+                        .as_deref()
+                        .filter(|name| !name.is_empty())
+                        .unwrap_or(&default_entity);
+                    let project = input
+                        .model_name
+                        .as_deref()
+                        .filter(|name| !name.is_empty())
+                        .unwrap_or(DEFAULT_PROJECT);
                     let (project, _) = projects::ensure(tx, me, entity, project)?;
                     runs::ensure(tx, project.id, me.user_id, name)?
                 }
             };
-            for (what, text) in [("config", &input.config), ("summaryMetrics", &input.summary_metrics)] {
-                if text.as_deref().is_some_and(|text| serde_json::from_str::<serde_json::Map<String, Value>>(text).is_err()) {
+            for (what, text) in [
+                ("config", &input.config),
+                ("summaryMetrics", &input.summary_metrics),
+            ] {
+                if text.as_deref().is_some_and(|text| {
+                    serde_json::from_str::<serde_json::Map<String, Value>>(text).is_err()
+                }) {
                     return Err(StoreError::invalid(format!("{what} is not a JSON object")));
                 }
             }
@@ -78,15 +92,20 @@ pub(super) async fn upsert(cx: &Cx, args: &Args) -> Answer {
         })
     })
     .await?;
-    let run = read(cx, |db| runs::run(db, id)?.ok_or_else(|| StoreError::not_found("run")))?;
-    let made = Payload::new("UpsertBucketPayload").value("inserted", inserted).value("updateAvailable", false);
+    let run = read(cx, |db| {
+        runs::run(db, id)?.ok_or_else(|| StoreError::not_found("run"))
+    })?;
+    let made = Payload::new("UpsertBucketPayload")
+        .value("inserted", inserted)
+        .value("updateAvailable", false);
     Ok(Out::node(made.node("bucket", Run(run))))
 }
 
 /// A run that the viewer may change.
 fn writable(tx: &rusqlite::Transaction<'_>, viewer: Viewer, id: i64) -> Result<RunRow, StoreError> {
     let run = runs::run(tx, id)?.ok_or_else(|| StoreError::not_found("run"))?;
-    let project = projects::project(tx, viewer, run.project_id)?.ok_or_else(|| StoreError::not_found("run"))?;
+    let project = projects::project(tx, viewer, run.project_id)?
+        .ok_or_else(|| StoreError::not_found("run"))?;
     projects::check_writable(tx, viewer, &project)?;
     Ok(run)
 }
@@ -107,20 +126,30 @@ pub(super) async fn create_files(cx: &Cx, args: &Args) -> Answer {
     let (run, rows) = write(cx, move |store| {
         store.write(|tx| {
             let project = projects::writable(tx, me, &input.entity_name, &input.project_name)?;
-            let run = runs::named(tx, project.id, &input.run_name)?.ok_or_else(|| StoreError::not_found("run"))?;
-            let rows = input.files.iter().map(|name| runs::ensure_file(tx, run.id, name)).collect::<Result<Vec<_>, _>>()?;
+            let run = runs::named(tx, project.id, &input.run_name)?
+                .ok_or_else(|| StoreError::not_found("run"))?;
+            let rows = input
+                .files
+                .iter()
+                .map(|name| runs::ensure_file(tx, run.id, name))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok((run.id, rows))
         })
     })
     .await?;
     let made = Payload::new("CreateRunFilesPayload").value("runID", Kind::Run.id(run));
-    Ok(Out::node(made.value("uploadHeaders", Value::Array(Vec::new())).nodes("files", rows.into_iter().map(File::Run))))
+    Ok(Out::node(
+        made.value("uploadHeaders", Value::Array(Vec::new()))
+            .nodes("files", rows.into_iter().map(File::Run)),
+    ))
 }
 
 /// `markRunFilesUploaded`: nothing to do, an upload speaks for itself here.
 pub(super) fn mark_uploaded(cx: &Cx, args: &Args) -> Answer {
     let input: Files = args.deserialize("input")?;
-    read(cx, |db| projects::writable(db, viewer(cx), &input.entity_name, &input.project_name))?;
+    read(cx, |db| {
+        projects::writable(db, viewer(cx), &input.entity_name, &input.project_name)
+    })?;
     Ok(Out::node(Payload::success("MarkRunFilesUploadedPayload")))
 }
 
@@ -135,8 +164,11 @@ pub(super) async fn delete_files(cx: &Cx, args: &Args) -> Answer {
     write(cx, move |store| {
         store.write(|tx| {
             for id in &input.files {
-                let file = Kind::RunFile.parse(id).ok_or_else(|| StoreError::not_found("file"))?;
-                let run = runs::run_of_file(tx, file)?.ok_or_else(|| StoreError::not_found("file"))?;
+                let file = Kind::RunFile
+                    .parse(id)
+                    .ok_or_else(|| StoreError::not_found("file"))?;
+                let run =
+                    runs::run_of_file(tx, file)?.ok_or_else(|| StoreError::not_found("file"))?;
                 writable(tx, me, run.id)?;
                 runs::delete_file(tx, file)?;
             }
@@ -149,8 +181,12 @@ pub(super) async fn delete_files(cx: &Cx, args: &Args) -> Answer {
 
 /// The run that input member `id` names.
 fn run_id(args: &Args) -> Result<i64, StoreError> {
-    let id = args.input("input").and_then(|input| input.get("id")).and_then(Value::as_str);
-    id.and_then(|id| Kind::Run.parse(id)).ok_or_else(|| StoreError::not_found("run"))
+    let id = args
+        .input("input")
+        .and_then(|input| input.get("id"))
+        .and_then(Value::as_str);
+    id.and_then(|id| Kind::Run.parse(id))
+        .ok_or_else(|| StoreError::not_found("run"))
 }
 
 /// `deleteRun`.
@@ -174,7 +210,14 @@ pub(super) async fn stop(cx: &Cx, args: &Args) -> Answer {
     write(cx, move |store| {
         store.write(|tx| {
             let run = writable(tx, me, id)?;
-            runs::update(tx, run.id, &RunChange { state: Some("killed"), ..RunChange::default() })
+            runs::update(
+                tx,
+                run.id,
+                &RunChange {
+                    state: Some("killed"),
+                    ..RunChange::default()
+                },
+            )
         })
     })
     .await?;
@@ -183,5 +226,7 @@ pub(super) async fn stop(cx: &Cx, args: &Args) -> Answer {
 
 /// `notifyScriptableRunAlert`: accepted, nobody is told.
 pub(super) fn alert() -> Answer {
-    Ok(Out::node(Payload::success("NotifyScriptableRunAlertPayload")))
+    Ok(Out::node(Payload::success(
+        "NotifyScriptableRunAlertPayload",
+    )))
 }

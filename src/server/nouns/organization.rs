@@ -23,8 +23,14 @@ impl Noun for Organization {
             "id" => Out::value(Kind::Organization.id(org.id)),
             "name" => Out::value(org.name.as_str()),
             "orgType" => Out::value(org.org_type.as_str()),
-            "orgEntity" => Out::maybe(read(cx, |db| accounts::org_entity(db, org.id))?.map(Entity::new)),
-            "teams" => Out::nodes(read(cx, |db| accounts::org_teams(db, org.id))?.into_iter().map(Entity::new)),
+            "orgEntity" => {
+                Out::maybe(read(cx, |db| accounts::org_entity(db, org.id))?.map(Entity::new))
+            }
+            "teams" => Out::nodes(
+                read(cx, |db| accounts::org_teams(db, org.id))?
+                    .into_iter()
+                    .map(Entity::new),
+            ),
             "coreWeaveOrganizationId" => Out::Null,
             "advancedRegistryFeatures" => {
                 Out::node(Payload::new("AdvancedRegistryFeatures").value("advancedSearch", true))

@@ -18,7 +18,11 @@ pub(super) struct Payload {
 impl Payload {
     /// An empty one of that type.
     pub(super) fn new(type_name: &'static str) -> Self {
-        Self { type_name, values: Vec::new(), nodes: Vec::new() }
+        Self {
+            type_name,
+            values: Vec::new(),
+            nodes: Vec::new(),
+        }
     }
 
     /// Adds a scalar or a list of scalars.
@@ -34,8 +38,15 @@ impl Payload {
     }
 
     /// Adds a list of objects.
-    pub(super) fn nodes(mut self, name: &'static str, nouns: impl IntoIterator<Item = impl Noun>) -> Self {
-        let nouns = nouns.into_iter().map(|noun| Arc::new(noun) as Arc<dyn Noun>).collect();
+    pub(super) fn nodes(
+        mut self,
+        name: &'static str,
+        nouns: impl IntoIterator<Item = impl Noun>,
+    ) -> Self {
+        let nouns = nouns
+            .into_iter()
+            .map(|noun| Arc::new(noun) as Arc<dyn Noun>)
+            .collect();
         self.nodes.push((name, nouns, true));
         self
     }

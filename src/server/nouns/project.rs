@@ -68,13 +68,25 @@ impl Noun for Project {
                 Some(id) => Out::maybe(read(cx, |db| accounts::user(db, id))?.map(User)),
                 None => Out::Null,
             },
-            "members" => Out::nodes(read(cx, |db| projects::members(db, project.id))?.into_iter().map(member)),
-            "teamMembers" => Out::nodes(read(cx, |db| projects::team_members(db, project.id))?.into_iter().map(team)),
+            "members" => Out::nodes(
+                read(cx, |db| projects::members(db, project.id))?
+                    .into_iter()
+                    .map(member),
+            ),
+            "teamMembers" => Out::nodes(
+                read(cx, |db| projects::team_members(db, project.id))?
+                    .into_iter()
+                    .map(team),
+            ),
             "run" | "bucket" => {
-                let found = read(cx, |db| runs::named(db, project.id, args.required("name").unwrap_or_default()))?;
+                let found = read(cx, |db| {
+                    runs::named(db, project.id, args.required("name").unwrap_or_default())
+                })?;
                 Out::maybe(found.map(Run))
             }
-            "runs" | "runCount" => return run::of_project(cx, project.id, name == "runCount", args),
+            "runs" | "runCount" => {
+                return run::of_project(cx, project.id, name == "runCount", args);
+            }
             _ => return self.artifacts(cx, name, args),
         })
     }
@@ -86,7 +98,9 @@ impl Project {
         let id = self.0.id;
         Ok(match name {
             "artifact" => match self.member(cx, args.required("name")?)? {
-                Some(row) => Out::maybe(read(cx, |db| versions::version(db, row.artifact_id))?.map(Artifact)),
+                Some(row) => {
+                    Out::maybe(read(cx, |db| versions::version(db, row.artifact_id))?.map(Artifact))
+                }
                 None => Out::Null,
             },
             "artifactType" => {
@@ -102,7 +116,9 @@ impl Project {
                 Out::maybe(read(cx, |db| collections::named(db, id, name))?.map(Collection))
             }
             "artifactCollections" => return collection::listing(cx, Scope::Project(id), args),
-            "artifactCollectionMembership" => Out::maybe(self.member(cx, args.required("name")?)?.map(Membership)),
+            "artifactCollectionMembership" => {
+                Out::maybe(self.member(cx, args.required("name")?)?.map(Membership))
+            }
             _ => return Err(ServerError::unknown_field("Project", name)),
         })
     }
@@ -110,18 +126,29 @@ impl Project {
     /// The version that `collection[:alias]` means.
     fn member(&self, cx: &Cx, name: &str) -> Result<Option<MembershipRow>, ServerError> {
         let (collection, alias) = name.split_once(':').unwrap_or((name, ""));
-        read(cx, |db| match collections::named(db, self.0.id, collection)? {
-            Some(found) => versions::resolve(db, found.id, alias),
-            None => Ok(None),
+        read(cx, |db| {
+            match collections::named(db, self.0.id, collection)? {
+                Some(found) => versions::resolve(db, found.id, alias),
+                None => Ok(None),
+            }
         })
     }
 }
 
 /// The projects of an entity.
 pub(super) fn of_entity(cx: &Cx, entity: &Arc<EntityRow>, args: &Args) -> Answer {
-    let listing = projects::listing(viewer(cx), entity.id, args.str("filters"), args.str("order"))?;
-    let page = read(cx, |db| projects::page(db, entity, &listing, &page_request(args)))?;
-    Ok(Out::node(connection("ProjectConnection", page, Project::new).total(total(listing))))
+    let listing = projects::listing(
+        viewer(cx),
+        entity.id,
+        args.str("filters"),
+        args.str("order"),
+    )?;
+    let page = read(cx, |db| {
+        projects::page(db, entity, &listing, &page_request(args))
+    })?;
+    Ok(Out::node(
+        connection("ProjectConnection", page, Project::new).total(total(listing)),
+    ))
 }
 
 fn role(name: &str) -> Payload {
@@ -138,5 +165,7 @@ fn member(row: MemberRow) -> Payload {
 }
 
 fn team((entity, name): (EntityRow, String)) -> Payload {
-    Payload::new("ProjectTeamMember").node("team", Entity::new(entity)).node("role", role(&name))
+    Payload::new("ProjectTeamMember")
+        .node("team", Entity::new(entity))
+        .node("role", role(&name))
 }

@@ -4,15 +4,8 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{
-    Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError,
-    artifact::Artifact,
-    connection,
-    file::File,
-    nothing, page_request,
-    payload::Payload,
-    project::Project,
-    read, total,
-    user::User,
+    Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError, artifact::Artifact, connection,
+    file::File, nothing, page_request, payload::Payload, project::Project, read, total, user::User,
     viewer,
 };
 use crate::server::store::{
@@ -54,12 +47,14 @@ impl Noun for Run {
             "config" => Out::value(chosen(&run.config, args)?),
             "wandbConfig" => Out::value(wandb_config(&run.config)?),
             "summaryMetrics" => Out::value(chosen(&run.summary, args)?),
-            "project" => {
-                Out::maybe(read(cx, |db| projects::project(db, viewer(cx), run.project_id))?.map(Project::new))
-            }
+            "project" => Out::maybe(
+                read(cx, |db| projects::project(db, viewer(cx), run.project_id))?.map(Project::new),
+            ),
             "readOnly" => {
                 let project = read(cx, |db| projects::project(db, viewer(cx), run.project_id))?;
-                let role = project.map_or(Ok(None), |project| read(cx, |db| projects::role(db, viewer(cx), &project)))?;
+                let role = project.map_or(Ok(None), |project| {
+                    read(cx, |db| projects::role(db, viewer(cx), &project))
+                })?;
                 Out::value(!role.is_some_and(accounts::Role::writes))
             }
             "user" => match run.user_id {
@@ -99,13 +94,18 @@ impl Run {
         let listing = runs::files(self.0.id, names.as_deref())?;
         let page = read(cx, |db| runs::file_page(db, &listing, &page_request(args)))?;
         let made = connection("FileConnection", page, File::Run).total(total(listing));
-        Ok(Out::node(made.with("uploadHeaders", Value::Array(Vec::new()))))
+        Ok(Out::node(
+            made.with("uploadHeaders", Value::Array(Vec::new())),
+        ))
     }
 
     fn outputs(&self, cx: &Cx, args: &Args) -> Answer {
         let listing = versions::run_listing(self.0.id, "output", args.str("filters"))?;
         let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
-        Ok(Out::node(connection("ArtifactConnection", page, |(_, version)| Artifact(version)).total(total(listing))))
+        Ok(Out::node(
+            connection("ArtifactConnection", page, |(_, version)| Artifact(version))
+                .total(total(listing)),
+        ))
     }
 
     fn inputs(&self, cx: &Cx, args: &Args) -> Answer {
@@ -113,10 +113,13 @@ impl Run {
         let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
         let mut edges = Vec::with_capacity(page.items.len());
         for (cursor, (_, version)) in page.items {
-            let used_as: Vec<String> = read(cx, |db| runs::used_as(db, self.0.id, version.id))?.into_iter().collect();
+            let used_as: Vec<String> = read(cx, |db| runs::used_as(db, self.0.id, version.id))?
+                .into_iter()
+                .collect();
             edges.push(Edge::new(cursor, Artifact(version)).with("usedAs", used_as));
         }
-        let made = Connection::new("InputArtifactConnection", edges, page.has_next).after_others(page.has_previous);
+        let made = Connection::new("InputArtifactConnection", edges, page.has_next)
+            .after_others(page.has_previous);
         Ok(Out::node(made.total(total(listing))))
     }
 }
@@ -127,16 +130,25 @@ fn parsed(text: &str) -> Result<Value, ServerError> {
 
 /// A stored object, narrowed to the keys asked for.
 fn chosen(text: &str, args: &Args) -> Result<String, ServerError> {
-    let Some(keys) = args.strings("keys") else { return Ok(text.to_owned()) };
-    let Value::Object(map) = parsed(text)? else { return Ok(text.to_owned()) };
-    let kept: Map<String, Value> = map.into_iter().filter(|(key, _)| keys.contains(&key.as_str())).collect();
+    let Some(keys) = args.strings("keys") else {
+        return Ok(text.to_owned());
+    };
+    let Value::Object(map) = parsed(text)? else {
+        return Ok(text.to_owned());
+    };
+    let kept: Map<String, Value> = map
+        .into_iter()
+        .filter(|(key, _)| keys.contains(&key.as_str()))
+        .collect();
     Ok(Value::Object(kept).to_string())
 }
 
 /// The client library's own part of the configuration. It must hold `t`, or a run cannot be resumed.
 fn wandb_config(config: &str) -> Result<String, ServerError> {
     let own = parsed(config)?.pointer("/_wandb/value").cloned();
-    let mut own = own.filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new()));
+    let mut own = own
+        .filter(Value::is_object)
+        .unwrap_or_else(|| Value::Object(Map::new()));
     if let Some(map) = own.as_object_mut() {
         map.entry("t").or_insert_with(|| Value::Object(Map::new()));
     }
@@ -159,5 +171,7 @@ pub(super) fn using(cx: &Cx, artifact: i64, args: &Args) -> Answer {
 
 fn page(cx: &Cx, listing: Listing, args: &Args) -> Answer {
     let page = read(cx, |db| runs::page(db, &listing, &page_request(args)))?;
-    Ok(Out::node(connection("RunConnection", page, Run).total(total(listing))))
+    Ok(Out::node(
+        connection("RunConnection", page, Run).total(total(listing)),
+    ))
 }

@@ -37,11 +37,15 @@ impl Noun for ServerInfo {
 
     async fn field(&self, cx: &Cx, name: &str, _args: &Args) -> Answer {
         Ok(match name {
-            "features" => Out::nodes(
-                FEATURES.map(|feature| Payload::new("ServerFeature").value("name", feature).value("isEnabled", true)),
-            ),
+            "features" => Out::nodes(FEATURES.map(|feature| {
+                Payload::new("ServerFeature")
+                    .value("name", feature)
+                    .value("isEnabled", true)
+            })),
             // The oldest client release that is served; newer ones compare against it.
-            "cliVersionInfo" => Out::value(json!({"min_cli_version": "0.10.0", "max_cli_version": "9.9.9"})),
+            "cliVersionInfo" => {
+                Out::value(json!({"min_cli_version": "0.10.0", "max_cli_version": "9.9.9"}))
+            }
             "latestLocalVersionInfo" => Out::Null,
             "frontendHost" => Out::value(cx.base_url.as_str()),
             _ => return Err(ServerError::unknown_field("ServerInfo", name)),

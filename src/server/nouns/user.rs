@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{Answer, Args, Cx, Noun, Out, ServerError, entity::Entity, organization::Organization, payload::Payload, project, read, whole};
+use super::{
+    Answer, Args, Cx, Noun, Out, ServerError, entity::Entity, organization::Organization,
+    payload::Payload, project, read, whole,
+};
 use crate::server::store::{
     Kind,
     accounts::{self, UserRow},
@@ -32,15 +35,20 @@ impl Noun for User {
             "deletedAt" | "photoUrl" => Out::Null,
             "apiKeys" if own => Out::node(keys(cx, user)?),
             "apiKeys" => Out::Null,
-            "defaultEntity" | "userEntity" => {
-                Out::maybe(read(cx, |db| accounts::entity_named(db, &user.username))?.map(Entity::new))
-            }
-            "organizations" => {
-                Out::nodes(read(cx, |db| accounts::organizations_of(db, user.id))?.into_iter().map(Organization))
-            }
+            "defaultEntity" | "userEntity" => Out::maybe(
+                read(cx, |db| accounts::entity_named(db, &user.username))?.map(Entity::new),
+            ),
+            "organizations" => Out::nodes(
+                read(cx, |db| accounts::organizations_of(db, user.id))?
+                    .into_iter()
+                    .map(Organization),
+            ),
             "teams" => {
                 let teams = read(cx, |db| accounts::teams_of(db, user.id))?;
-                Out::node(whole("EntityConnection", teams.into_iter().map(Entity::new).collect()))
+                Out::node(whole(
+                    "EntityConnection",
+                    teams.into_iter().map(Entity::new).collect(),
+                ))
             }
             "projects" => match read(cx, |db| accounts::entity_named(db, &user.username))? {
                 Some(entity) => return project::of_entity(cx, &Entity::new(entity).0, args),
@@ -55,7 +63,10 @@ impl Noun for User {
 fn keys(cx: &Cx, user: &UserRow) -> Result<impl Noun + use<>, ServerError> {
     let keys = read(cx, |db| accounts::keys_of(db, user.id))?;
     let nouns = keys.into_iter().map(|(id, hint, description)| {
-        Payload::new("ApiKey").value("id", Kind::ApiKey.id(id)).value("name", hint).value("description", description)
+        Payload::new("ApiKey")
+            .value("id", Kind::ApiKey.id(id))
+            .value("name", hint)
+            .value("description", description)
     });
     Ok(whole("ApiKeyConnection", nouns.collect()))
 }

@@ -41,8 +41,18 @@ const SHARD_BYTES: usize = 8_000_000;
 const MODELS: usize = 5;
 
 /// Classes of the data set, each a directory.
-const CLASSES: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+const CLASSES: [&str; 10] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
 
 /// Files of a class: 800 for training, 200 for testing.
 const PER_CLASS: usize = 1000;
@@ -65,7 +75,11 @@ pub(super) fn plant(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
     }
     quickstart(writer, base_url)?;
     phrases(writer)?;
-    let images = writer.project("vision-lab", "images", Some("Pictures and what recognizes them"))?;
+    let images = writer.project(
+        "vision-lab",
+        "images",
+        Some("Pictures and what recognizes them"),
+    )?;
     let photos = photos(writer, images.id)?;
     let models = models(writer, images.id, photos.as_ref())?;
     registry(writer, &org_entity, &models)
@@ -77,14 +91,28 @@ fn texts(writer: &Writer<'_>, files: &[(&str, &str)]) -> Result<Vec<Result<(Stri
     files.sort_unstable();
     files
         .into_iter()
-        .map(|(path, text)| Ok(Ok((path.to_owned(), Content::Stored(writer.store(text.as_bytes())?)))))
+        .map(|(path, text)| {
+            Ok(Ok((
+                path.to_owned(),
+                Content::Stored(writer.store(text.as_bytes())?),
+            )))
+        })
         .collect()
 }
 
 fn quickstart(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
     let project = writer.project(writer.username, "quickstart", Some("Start here"))?;
     let described = Some("A few notes, one of them a reference");
-    let Some(notes) = writer.collection(project.id, "dataset", "notes", described, &["text", "small"])? else { return Ok(()) };
+    let Some(notes) = writer.collection(
+        project.id,
+        "dataset",
+        "notes",
+        described,
+        &["text", "small"],
+    )?
+    else {
+        return Ok(());
+    };
     let run = writer.run(project.id, "notes-1", "collect-notes", &json!({}))?;
     let readme = "# Notes\n\nThree versions of a few texts. Compare them:\n\n    diff -r v0/files v2/files\n";
     let list = "bread\nmilk\napples\n";
@@ -93,19 +121,72 @@ fn quickstart(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
         etag: sample_etag(),
         size: SAMPLE.len() as u64,
     };
-    let about = |description, aliases, at| About { description: Some(description), aliases, run: Some(run), at, ..About::default() };
-    let first = texts(writer, &[("README.md", readme), ("lists/shopping.txt", list)])?;
-    writer.version(&notes, &about("The first notes", &["draft"], 0), first.into_iter())?;
-    let second = texts(writer, &[("README.md", readme), ("lists/shopping.txt", &format!("{list}tea\n")), ("lists/todo.txt", "write\nread\n")])?;
-    writer.version(&notes, &about("One more list", &[], DAY), second.into_iter())?;
-    let mut third = texts(writer, &[("README.md", readme), ("lists/shopping.txt", &format!("{list}tea\n")), ("lists/todo.txt", "read\n")])?;
+    let about = |description, aliases, at| About {
+        description: Some(description),
+        aliases,
+        run: Some(run),
+        at,
+        ..About::default()
+    };
+    let first = texts(
+        writer,
+        &[("README.md", readme), ("lists/shopping.txt", list)],
+    )?;
+    writer.version(
+        &notes,
+        &about("The first notes", &["draft"], 0),
+        first.into_iter(),
+    )?;
+    let second = texts(
+        writer,
+        &[
+            ("README.md", readme),
+            ("lists/shopping.txt", &format!("{list}tea\n")),
+            ("lists/todo.txt", "write\nread\n"),
+        ],
+    )?;
+    writer.version(
+        &notes,
+        &about("One more list", &[], DAY),
+        second.into_iter(),
+    )?;
+    let mut third = texts(
+        writer,
+        &[
+            ("README.md", readme),
+            ("lists/shopping.txt", &format!("{list}tea\n")),
+            ("lists/todo.txt", "read\n"),
+        ],
+    )?;
     third.push(Ok(("remote/sample.txt".to_owned(), reference())));
-    let last = writer.version(&notes, &about("With a text that lives elsewhere", &["best"], 2 * DAY), third.into_iter())?;
-    let Some(report) = writer.collection(project.id, "result", "report", Some("What came out"), &[])? else { return Ok(()) };
+    let last = writer.version(
+        &notes,
+        &about("With a text that lives elsewhere", &["best"], 2 * DAY),
+        third.into_iter(),
+    )?;
+    let Some(report) =
+        writer.collection(project.id, "result", "report", Some("What came out"), &[])?
+    else {
+        return Ok(());
+    };
     let run = writer.run(project.id, "report-1", "summarize", &json!({"words": 12}))?;
     runs::record(writer.tx, run, last.id, "input", Some("notes"))?;
-    let files = texts(writer, &[("report.md", "# Report\n\nThree things to buy, one to read.\n"), ("scores.csv", "name,score\nnotes,0.91\n")])?;
-    let about = About { metadata: Some(json!({"score": 0.91})), run: Some(run), at: 3 * DAY, ..About::default() };
+    let files = texts(
+        writer,
+        &[
+            (
+                "report.md",
+                "# Report\n\nThree things to buy, one to read.\n",
+            ),
+            ("scores.csv", "name,score\nnotes,0.91\n"),
+        ],
+    )?;
+    let about = About {
+        metadata: Some(json!({"score": 0.91})),
+        run: Some(run),
+        at: 3 * DAY,
+        ..About::default()
+    };
     writer.version(&report, &about, files.into_iter())?;
     Ok(())
 }
@@ -113,7 +194,16 @@ fn quickstart(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
 fn phrases(writer: &mut Writer<'_>) -> Result<()> {
     let project = writer.project("speech-lab", "voices", None)?;
     let described = Some("Sentences to be read aloud");
-    let Some(phrases) = writer.collection(project.id, "dataset", "phrases", described, &["audio", "english"])? else { return Ok(()) };
+    let Some(phrases) = writer.collection(
+        project.id,
+        "dataset",
+        "phrases",
+        described,
+        &["audio", "english"],
+    )?
+    else {
+        return Ok(());
+    };
     for version in 0..2_usize {
         let files = (0..20)
             .map(|index| {
@@ -124,7 +214,9 @@ fn phrases(writer: &mut Writer<'_>) -> Result<()> {
         let about = About {
             aliases: if version == 0 { &["reviewed"] } else { &[] },
             tags: &["checked"],
-            metadata: Some(json!({"language": "en", "speakers": 4 + version, "rate": {"hz": 16_000}})),
+            metadata: Some(
+                json!({"language": "en", "speakers": 4 + version, "rate": {"hz": 16_000}}),
+            ),
             at: version as i64 * DAY,
             ..About::default()
         };
@@ -135,15 +227,33 @@ fn phrases(writer: &mut Writer<'_>) -> Result<()> {
 
 fn photos(writer: &mut Writer<'_>, project: i64) -> Result<Option<VersionRow>> {
     let described = Some("Ten classes of small pictures, as text");
-    let Some(photos) = writer.collection(project, "dataset", "photos", described, &["images", "labelled"])? else { return Ok(None) };
+    let Some(photos) = writer.collection(
+        project,
+        "dataset",
+        "photos",
+        described,
+        &["images", "labelled"],
+    )?
+    else {
+        return Ok(None);
+    };
     let readme = "# Photos\n\nTen classes, 1000 files each: `train/<class>/` and `test/<class>/`.\nEach file holds the pixels of one picture as characters.\n";
-    let mut entries = vec![Ok(("README.md".to_owned(), Content::Stored(writer.store(readme.as_bytes())?)))];
+    let mut entries = vec![Ok((
+        "README.md".to_owned(),
+        Content::Stored(writer.store(readme.as_bytes())?),
+    ))];
     let mut random = Random(1);
-    for (part, range) in [("test", PER_CLASS * 4 / 5..PER_CLASS), ("train", 0..PER_CLASS * 4 / 5)] {
+    for (part, range) in [
+        ("test", PER_CLASS * 4 / 5..PER_CLASS),
+        ("train", 0..PER_CLASS * 4 / 5),
+    ] {
         for class in CLASSES {
             for index in range.clone() {
                 let picture = picture(class, index, &mut random);
-                entries.push(Ok((format!("{part}/{class}/{index:04}.txt"), Content::Stored(writer.store(picture.as_bytes())?))));
+                entries.push(Ok((
+                    format!("{part}/{class}/{index:04}.txt"),
+                    Content::Stored(writer.store(picture.as_bytes())?),
+                )));
             }
         }
     }
@@ -154,7 +264,9 @@ fn photos(writer: &mut Writer<'_>, project: i64) -> Result<Option<VersionRow>> {
         metadata: Some(json!({"classes": CLASSES, "pictures": CLASSES.len() * PER_CLASS})),
         ..About::default()
     };
-    writer.version(&photos, &about, entries.into_iter()).map(Some)
+    writer
+        .version(&photos, &about, entries.into_iter())
+        .map(Some)
 }
 
 /// Sixteen rows of characters under a line that says what they show.
@@ -172,9 +284,16 @@ fn picture(class: &str, index: usize, random: &mut Random) -> String {
     text
 }
 
-fn models(writer: &mut Writer<'_>, project: i64, photos: Option<&VersionRow>) -> Result<Vec<VersionRow>> {
+fn models(
+    writer: &mut Writer<'_>,
+    project: i64,
+    photos: Option<&VersionRow>,
+) -> Result<Vec<VersionRow>> {
     let described = Some("Recognizes the ten classes of photos");
-    let Some(model) = writer.collection(project, "model", "classifier", described, &["vision"])? else { return Ok(Vec::new()) };
+    let Some(model) = writer.collection(project, "model", "classifier", described, &["vision"])?
+    else {
+        return Ok(Vec::new());
+    };
     let mut shards = (0..SHARDS)
         .map(|index| writer.store(&weights(index as u64)))
         .collect::<Result<Vec<_>>>()?;
@@ -184,21 +303,50 @@ fn models(writer: &mut Writer<'_>, project: i64, photos: Option<&VersionRow>) ->
             shards[version] = writer.store(&weights((100 * version + version) as u64))?;
         }
         let accuracy = 0.81 + 0.03 * version as f64;
-        let run = writer.run(project, &format!("train-{}", version + 1), &format!("train-{}", version + 1), &json!({"lr": {"value": 0.1 / (version + 1) as f64}}))?;
+        let run = writer.run(
+            project,
+            &format!("train-{}", version + 1),
+            &format!("train-{}", version + 1),
+            &json!({"lr": {"value": 0.1 / (version + 1) as f64}}),
+        )?;
         if let Some(photos) = photos {
             runs::record(writer.tx, run, photos.id, "input", Some("photos"))?;
         }
         let mut readme = String::from("# Classifier\n\nThe weights are in eight files.\n\n");
         let _ = writeln!(readme, "Accuracy on the test pictures: {accuracy:.2}");
-        let config = json!({"classes": CLASSES, "layers": 50, "shards": SHARDS, "epoch": version + 1});
-        let mut entries = texts(writer, &[("README.md", &readme), ("config.json", &format!("{config:#}\n"))])?;
+        let config =
+            json!({"classes": CLASSES, "layers": 50, "shards": SHARDS, "epoch": version + 1});
+        let mut entries = texts(
+            writer,
+            &[
+                ("README.md", &readme),
+                ("config.json", &format!("{config:#}\n")),
+            ],
+        )?;
         entries.extend(shards.iter().enumerate().map(|(index, blob)| {
-            Ok((format!("weights/shard-{:02}-of-{SHARDS:02}.bin", index + 1), Content::Stored(*blob)))
+            Ok((
+                format!("weights/shard-{:02}-of-{SHARDS:02}.bin", index + 1),
+                Content::Stored(*blob),
+            ))
         }));
         let about = About {
-            description: Some(if version == 0 { "From scratch" } else { "Trained further" }),
-            aliases: [&["baseline"][..], &[], &["production"], &["best"], &["candidate"]][version],
-            tags: if version == 3 { &["reviewed", "small"] } else { &[] },
+            description: Some(if version == 0 {
+                "From scratch"
+            } else {
+                "Trained further"
+            }),
+            aliases: [
+                &["baseline"][..],
+                &[],
+                &["production"],
+                &["best"],
+                &["candidate"],
+            ][version],
+            tags: if version == 3 {
+                &["reviewed", "small"]
+            } else {
+                &[]
+            },
             metadata: Some(json!({"accuracy": accuracy, "epoch": version + 1})),
             run: Some(run),
             at: (version as i64 + 1) * DAY,
@@ -223,8 +371,13 @@ fn registry(writer: &Writer<'_>, org_entity: &str, models: &[VersionRow]) -> Res
     let name = format!("{}model", projects::REGISTRY_PREFIX);
     let project = writer.project(org_entity, &name, Some("Models that may be used"))?;
     let kind = collections::ensure_type(writer.tx, project.id, "model", None)?;
-    let portfolio: CollectionRow =
-        collections::create(writer.tx, &kind, true, "image-classifier", Some("The classifier, as released"))?;
+    let portfolio: CollectionRow = collections::create(
+        writer.tx,
+        &kind,
+        true,
+        "image-classifier",
+        Some("The classifier, as released"),
+    )?;
     for (index, aliases) in [(2, &["production"][..]), (3, &["staging"][..])] {
         if let Some(model) = models.get(index) {
             link_version(writer.tx, writer.viewer, &portfolio, model, aliases)?;

@@ -75,10 +75,18 @@ pub(crate) fn plant(store: &Store, seeds: &[Seed], base_url: &str) -> Result<(),
     if seeds.is_empty() {
         return Ok(());
     }
-    let (user_id, username) = store
-        .read(|db| Ok(db.query_row("SELECT id, username FROM users ORDER BY id LIMIT 1", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?))?
-        .ok_or_else(|| StoreError::not_found("a user to own the seed"))?;
-    let viewer = Viewer { user_id, admin: true };
+    let first: Option<(i64, String)> = store.read(|db| {
+        let sql = "SELECT id, username FROM users ORDER BY id LIMIT 1";
+        Ok(db
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?)
+    })?;
+    let (user_id, username) =
+        first.ok_or_else(|| StoreError::not_found("a user to own the seed"))?;
+    let viewer = Viewer {
+        user_id,
+        admin: true,
+    };
     store.write(|tx| {
         for seed in seeds {
             let mut writer = Writer::new(tx, store.blobs(), viewer, &username);

@@ -5,10 +5,7 @@ use serde_json::json;
 
 use super::writer::{About, Content, EPOCH, Writer};
 use crate::server::store::{
-    StoreError, aliases,
-    commit::publish,
-    time, versions,
-    writing::insert_membership,
+    StoreError, aliases, commit::publish, time, versions, writing::insert_membership,
 };
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -31,15 +28,29 @@ const SHARED: usize = 1000;
 /// `versions=N`.
 pub(super) fn versions(writer: &mut Writer<'_>, count: usize) -> Result<()> {
     let project = writer.project(writer.username, PROJECT, Some("Seeds of scale"))?;
-    let Some(sequence) = writer.collection(project.id, TYPE, "versions", Some("Many versions of one small file"), &[])? else {
+    let Some(sequence) = writer.collection(
+        project.id,
+        TYPE,
+        "versions",
+        Some("Many versions of one small file"),
+        &[],
+    )?
+    else {
         return Ok(());
     };
     if count == 0 {
         return Ok(());
     }
     let blob = writer.store(b"the same in every version\n")?;
-    let about = About { metadata: Some(json!({"index": 0})), ..About::default() };
-    let first = writer.version(&sequence, &about, [Ok(("data.txt".to_owned(), Content::Stored(blob)))].into_iter())?;
+    let about = About {
+        metadata: Some(json!({"index": 0})),
+        ..About::default()
+    };
+    let first = writer.version(
+        &sequence,
+        &about,
+        [Ok(("data.txt".to_owned(), Content::Stored(blob)))].into_iter(),
+    )?;
     aliases::set(writer.tx, sequence.id, first.id, "first")?;
     let mut insert = writer.tx.prepare(
         "INSERT INTO artifacts (sequence_id, digest, state, metadata, size, file_count, manifest_id, user_id, created_at, updated_at)
@@ -62,14 +73,24 @@ pub(super) fn versions(writer: &mut Writer<'_>, count: usize) -> Result<()> {
             aliases::set(writer.tx, sequence.id, id, "latest")?;
         }
     }
-    writer.tx.execute("UPDATE collections SET next_index = ?2 WHERE id = ?1", params![sequence.id, count])?;
+    writer.tx.execute(
+        "UPDATE collections SET next_index = ?2 WHERE id = ?1",
+        params![sequence.id, count],
+    )?;
     Ok(())
 }
 
 /// `files=N`.
 pub(super) fn files(writer: &mut Writer<'_>, count: usize) -> Result<()> {
     let project = writer.project(writer.username, PROJECT, Some("Seeds of scale"))?;
-    let Some(sequence) = writer.collection(project.id, TYPE, "files", Some("Many files in one version"), &[])? else {
+    let Some(sequence) = writer.collection(
+        project.id,
+        TYPE,
+        "files",
+        Some("Many files in one version"),
+        &[],
+    )?
+    else {
         return Ok(());
     };
     let contents = if count > DISTINCT { SHARED } else { count };
@@ -90,8 +111,13 @@ pub(super) fn artifacts(writer: &mut Writer<'_>, count: usize) -> Result<()> {
     let mut shared: Option<(i64, String)> = None;
     for index in 0..count {
         let name = format!("artifact-{index:06}");
-        let Some(sequence) = writer.collection(project.id, TYPE, &name, None, &[])? else { continue };
-        let about = About { at: index as i64, ..About::default() };
+        let Some(sequence) = writer.collection(project.id, TYPE, &name, None, &[])? else {
+            continue;
+        };
+        let about = About {
+            at: index as i64,
+            ..About::default()
+        };
         let Some((manifest, digest)) = &shared else {
             let blob = writer.store(b"the same in every artifact\n")?;
             let entries = [Ok(("data.txt".to_owned(), Content::Stored(blob)))].into_iter();
@@ -101,8 +127,12 @@ pub(super) fn artifacts(writer: &mut Writer<'_>, count: usize) -> Result<()> {
         };
         // One manifest serves all: they have the same content.
         let id = writer.pending(&sequence, &about)?;
-        writer.tx.prepare_cached("UPDATE artifacts SET digest = ?2 WHERE id = ?1")?.execute(params![id, digest])?;
-        let row = versions::version(writer.tx, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
+        writer
+            .tx
+            .prepare_cached("UPDATE artifacts SET digest = ?2 WHERE id = ?1")?
+            .execute(params![id, digest])?;
+        let row =
+            versions::version(writer.tx, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
         publish(writer.tx, writer.viewer, &sequence, &row, *manifest)?;
     }
     Ok(())

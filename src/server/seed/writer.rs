@@ -17,7 +17,8 @@ use crate::server::{
         collections::{self, CollectionRow},
         commit::{publish, remember_birth, remember_blob},
         projects::{self, ProjectRow, Viewer},
-        runs, tags::{self, Owner, TagInput},
+        runs,
+        tags::{self, Owner, TagInput},
         time,
         versions::{self, VersionRow},
         writing::{entity_of, insert_membership},
@@ -75,19 +76,49 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(tx: &'a Transaction<'a>, blobs: &'a BlobDir, viewer: Viewer, username: &'a str) -> Self {
-        Self { tx, blobs, viewer, username, births: HashMap::new() }
+    pub(super) fn new(
+        tx: &'a Transaction<'a>,
+        blobs: &'a BlobDir,
+        viewer: Viewer,
+        username: &'a str,
+    ) -> Self {
+        Self {
+            tx,
+            blobs,
+            viewer,
+            username,
+            births: HashMap::new(),
+        }
     }
 
     /// The project of that name, made if missing.
-    pub(super) fn project(&self, entity: &str, name: &str, description: Option<&str>) -> Result<ProjectRow> {
+    pub(super) fn project(
+        &self,
+        entity: &str,
+        name: &str,
+        description: Option<&str>,
+    ) -> Result<ProjectRow> {
         let (project, _) = projects::ensure(self.tx, self.viewer, entity, name)?;
-        projects::change(self.tx, project.id, &projects::ProjectChange { description, ..Default::default() })?;
+        projects::change(
+            self.tx,
+            project.id,
+            &projects::ProjectChange {
+                description,
+                ..Default::default()
+            },
+        )?;
         Ok(project)
     }
 
     /// A new collection; none if the project has it, which is how a seed knows that it was planted before.
-    pub(super) fn collection(&self, project: i64, kind: &str, name: &str, description: Option<&str>, tags: &[&str]) -> Result<Option<CollectionRow>> {
+    pub(super) fn collection(
+        &self,
+        project: i64,
+        kind: &str,
+        name: &str,
+        description: Option<&str>,
+        tags: &[&str],
+    ) -> Result<Option<CollectionRow>> {
         if collections::named(self.tx, project, name)?.is_some() {
             return Ok(None);
         }
@@ -98,7 +129,13 @@ impl<'a> Writer<'a> {
     }
 
     /// A finished run.
-    pub(super) fn run(&self, project: i64, name: &str, display_name: &str, config: &Value) -> Result<i64> {
+    pub(super) fn run(
+        &self,
+        project: i64,
+        name: &str,
+        display_name: &str,
+        config: &Value,
+    ) -> Result<i64> {
         let (run, _) = runs::ensure(self.tx, project, self.viewer.user_id, name)?;
         let config = config.to_string();
         let change = runs::RunChange {
@@ -120,10 +157,16 @@ impl<'a> Writer<'a> {
     }
 
     /// Logs a version. `entries` come in ascending order of their paths.
-    pub(super) fn version(&mut self, sequence: &CollectionRow, about: &About<'_>, entries: impl Iterator<Item = Result<(String, Content)>>) -> Result<VersionRow> {
+    pub(super) fn version(
+        &mut self,
+        sequence: &CollectionRow,
+        about: &About<'_>,
+        entries: impl Iterator<Item = Result<(String, Content)>>,
+    ) -> Result<VersionRow> {
         let artifact = self.pending(sequence, about)?;
         let manifest = self.manifest(sequence, artifact, entries)?;
-        let row = versions::version(self.tx, artifact)?.ok_or_else(|| StoreError::not_found("artifact"))?;
+        let row = versions::version(self.tx, artifact)?
+            .ok_or_else(|| StoreError::not_found("artifact"))?;
         publish(self.tx, self.viewer, sequence, &row, manifest)?;
         versions::version(self.tx, artifact)?.ok_or_else(|| StoreError::not_found("artifact"))
     }
@@ -153,7 +196,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes manifest and entries in one pass, and sets the artifact's digest.
-    fn manifest(&mut self, sequence: &CollectionRow, artifact: i64, entries: impl Iterator<Item = Result<(String, Content)>>) -> Result<i64> {
+    fn manifest(
+        &mut self,
+        sequence: &CollectionRow,
+        artifact: i64,
+        entries: impl Iterator<Item = Result<(String, Content)>>,
+    ) -> Result<i64> {
         self.tx.execute(
             "INSERT INTO manifests (artifact_id, type, name, created_at) VALUES (?, 'FULL', 'wandb_manifest.json', ?)",
             params![artifact, time::now()],
@@ -166,21 +214,41 @@ impl<'a> Writer<'a> {
         let mut digest = Md5::new();
         digest.update(DIGEST_HEADER);
         let mut out = BufWriter::with_capacity(1 << 18, self.blobs.create_temp()?);
-        write!(out, r#"{{"version":1,"storagePolicy":"wandb-storage-policy-v1","storagePolicyConfig":{{"storageLayout":"V2"}},"contents":{{"#)?;
+        write!(
+            out,
+            r#"{{"version":1,"storagePolicy":"wandb-storage-policy-v1","storagePolicyConfig":{{"storageLayout":"V2"}},"contents":{{"#
+        )?;
         for (index, entry) in entries.enumerate() {
             let (path, content) = entry?;
             let comma = if index == 0 { "" } else { "," };
             let entry = self.entry(entity, artifact, content)?;
             digest.update(format!("{path}:{}\n", entry.digest));
             write!(out, "{comma}{}:{}", Value::from(path.as_str()), entry.json)?;
-            insert.execute(params![manifest, path, entry.digest, entry.md5.map(|md5| md5.bytes), entry.size, entry.birth, entry.url, entry.extra])?;
+            insert.execute(params![
+                manifest,
+                path,
+                entry.digest,
+                entry.md5.map(|md5| md5.bytes),
+                entry.size,
+                entry.birth,
+                entry.url,
+                entry.extra
+            ])?;
         }
         out.write_all(b"}}")?;
-        let temp = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        let temp = out
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)?;
         let blob = self.blobs.commit(temp)?;
         remember_blob(self.tx, &blob)?;
-        self.tx.execute("UPDATE manifests SET md5 = ?2, digest = ?3 WHERE id = ?1", params![manifest, blob.md5.bytes, blob.md5.base64()])?;
-        self.tx.execute("UPDATE artifacts SET digest = ?2 WHERE id = ?1", params![artifact, hex::encode(digest.finalize())])?;
+        self.tx.execute(
+            "UPDATE manifests SET md5 = ?2, digest = ?3 WHERE id = ?1",
+            params![manifest, blob.md5.bytes, blob.md5.base64()],
+        )?;
+        self.tx.execute(
+            "UPDATE artifacts SET digest = ?2 WHERE id = ?1",
+            params![artifact, hex::encode(digest.finalize())],
+        )?;
         Ok(manifest)
     }
 
@@ -197,13 +265,33 @@ impl<'a> Writer<'a> {
                 };
                 let (digest, birth) = (blob.md5.base64(), Kind::Artifact.id(birth));
                 // Neither base64 nor a number needs escaping; a million entries are written this way.
-                let json = format!(r#"{{"digest":"{digest}","birthArtifactID":"{birth}","size":{}}}"#, blob.size);
-                Entry { json, digest, md5: Some(blob.md5), size: blob.size, birth: Some(birth), url: None, extra: None }
+                let json = format!(
+                    r#"{{"digest":"{digest}","birthArtifactID":"{birth}","size":{}}}"#,
+                    blob.size
+                );
+                Entry {
+                    json,
+                    digest,
+                    md5: Some(blob.md5),
+                    size: blob.size,
+                    birth: Some(birth),
+                    url: None,
+                    extra: None,
+                }
             }
             Content::Reference { url, etag, size } => {
                 let extra = json!({"etag": format!("\"{etag}\"")});
-                let json = json!({"digest": etag, "ref": url, "size": size, "extra": extra}).to_string();
-                Entry { json, digest: etag, md5: None, size, birth: None, url: Some(url), extra: Some(extra.to_string()) }
+                let json =
+                    json!({"digest": etag, "ref": url, "size": size, "extra": extra}).to_string();
+                Entry {
+                    json,
+                    digest: etag,
+                    md5: None,
+                    size,
+                    birth: None,
+                    url: Some(url),
+                    extra: Some(extra.to_string()),
+                }
             }
         })
     }
@@ -223,6 +311,10 @@ struct Entry {
 fn tag_inputs(names: &[&str]) -> Vec<TagInput> {
     names
         .iter()
-        .map(|name| TagInput { tag_name: (*name).to_owned(), tag_category_name: None, attributes: None })
+        .map(|name| TagInput {
+            tag_name: (*name).to_owned(),
+            tag_category_name: None,
+            attributes: None,
+        })
         .collect()
 }

@@ -41,7 +41,9 @@ impl Role {
         match name.to_ascii_lowercase().as_str() {
             "admin" | "owner" => Some(Self::Admin),
             "member" => Some(Self::Member),
-            "viewer" | "view-only" | "restricted_viewer" | "restricted-viewer" => Some(Self::Viewer),
+            "viewer" | "view-only" | "restricted_viewer" | "restricted-viewer" => {
+                Some(Self::Viewer)
+            }
             _ => None,
         }
     }
@@ -140,7 +142,8 @@ pub(crate) struct MemberRow {
 }
 
 const USER: &str = "u.id, u.username, u.name, u.email, u.admin, u.created_at";
-const ENTITY: &str = "e.id, e.name, e.kind, e.user_id, e.organization_id, e.protected_aliases, e.created_at";
+const ENTITY: &str =
+    "e.id, e.name, e.kind, e.user_id, e.organization_id, e.protected_aliases, e.created_at";
 
 fn user_row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
     Ok(UserRow {
@@ -205,12 +208,21 @@ impl Store {
     }
 
     /// The same with a key of the caller's choice.
-    pub(crate) fn create_user_with_key(&self, name: Option<&str>, admin: bool, key: &str) -> Result<NewUser> {
+    pub(crate) fn create_user_with_key(
+        &self,
+        name: Option<&str>,
+        admin: bool,
+        key: &str,
+    ) -> Result<NewUser> {
         self.write(|tx| {
             let username = name.map_or_else(|| format!("user-{}", &new_key()[..10]), str::to_owned);
             insert_user(tx, &username, admin)?;
             add_key(tx, &username, key, None, false)?;
-            Ok(NewUser { entity: username.clone(), username, api_key: key.to_owned() })
+            Ok(NewUser {
+                entity: username.clone(),
+                username,
+                api_key: key.to_owned(),
+            })
         })
     }
 
@@ -225,7 +237,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown member, [`StoreError::Conflict`] for a taken name.
-    pub(crate) fn create_team(&self, team: Option<&str>, org: Option<&str>, members: &[(String, Role)]) -> Result<NewTeam> {
+    pub(crate) fn create_team(
+        &self,
+        team: Option<&str>,
+        org: Option<&str>,
+        members: &[(String, Role)],
+    ) -> Result<NewTeam> {
         self.write(|tx| {
             let suffix = new_key()[..10].to_owned();
             let team = team.map_or_else(|| format!("team-{suffix}"), str::to_owned);
@@ -233,12 +250,18 @@ impl Store {
             let (organization, org_entity) = ensure_organization(tx, &org)?;
             let team_id = insert_entity(tx, &team, "team", None, Some(organization))?;
             for (username, role) in members {
-                let user = user_named(tx, username)?.ok_or_else(|| StoreError::not_found(format!("user {username:?}")))?;
+                let user = user_named(tx, username)?
+                    .ok_or_else(|| StoreError::not_found(format!("user {username:?}")))?;
                 add_member(tx, team_id, user.id, *role)?;
-                let entity = entity_named(tx, &org_entity)?.ok_or_else(|| StoreError::not_found("organization"))?;
+                let entity = entity_named(tx, &org_entity)?
+                    .ok_or_else(|| StoreError::not_found("organization"))?;
                 add_member(tx, entity.id, user.id, *role)?;
             }
-            Ok(NewTeam { team, org, org_entity })
+            Ok(NewTeam {
+                team,
+                org,
+                org_entity,
+            })
         })
     }
 
@@ -246,19 +269,28 @@ impl Store {
     pub(crate) fn protect_aliases(&self, entity: &str, aliases: &[&str]) -> Result<()> {
         let json = serde_json::to_string(aliases)?;
         self.write(|tx| {
-            tx.execute("UPDATE entities SET protected_aliases = ?2 WHERE name = ?1", params![entity, json])?;
+            tx.execute(
+                "UPDATE entities SET protected_aliases = ?2 WHERE name = ?1",
+                params![entity, json],
+            )?;
             Ok(())
         })
     }
 
     /// Whether nobody has an account yet.
     pub(crate) fn is_empty(&self) -> Result<bool> {
-        self.read(|db| Ok(db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM users)")?.query_row([], |row| row.get(0))?))
+        self.read(|db| {
+            Ok(db
+                .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM users)")?
+                .query_row([], |row| row.get(0))?)
+        })
     }
 }
 
 fn owner(db: &Connection, test: &str, parameter: Vec<u8>) -> Result<Option<KeyOwner>> {
-    let sql = format!("SELECT u.id, u.username, k.read_only, u.admin FROM api_keys k JOIN users u ON u.id = k.user_id WHERE {test}");
+    let sql = format!(
+        "SELECT u.id, u.username, k.read_only, u.admin FROM api_keys k JOIN users u ON u.id = k.user_id WHERE {test}"
+    );
     let found = db
         .prepare_cached(&sql)?
         .query_row([parameter], |row| {
@@ -293,9 +325,19 @@ pub(crate) fn insert_user(tx: &Transaction<'_>, username: &str, admin: bool) -> 
 }
 
 /// Gives a user one more key.
-pub(crate) fn add_key(tx: &Transaction<'_>, username: &str, key: &str, description: Option<&str>, read_only: bool) -> Result<()> {
-    let user = user_named(tx, username)?.ok_or_else(|| StoreError::not_found(format!("user {username:?}")))?;
-    let hint = format!("...{}", key.get(key.len().saturating_sub(4)..).unwrap_or_default());
+pub(crate) fn add_key(
+    tx: &Transaction<'_>,
+    username: &str,
+    key: &str,
+    description: Option<&str>,
+    read_only: bool,
+) -> Result<()> {
+    let user = user_named(tx, username)?
+        .ok_or_else(|| StoreError::not_found(format!("user {username:?}")))?;
+    let hint = format!(
+        "...{}",
+        key.get(key.len().saturating_sub(4)..).unwrap_or_default()
+    );
     tx.execute(
         "INSERT OR REPLACE INTO api_keys (user_id, hash, hint, description, read_only) VALUES (?, ?, ?, ?, ?)",
         params![user.id, hash(key), hint, description, read_only],
@@ -304,7 +346,13 @@ pub(crate) fn add_key(tx: &Transaction<'_>, username: &str, key: &str, descripti
 }
 
 /// Makes an entity.
-pub(crate) fn insert_entity(tx: &Transaction<'_>, name: &str, kind: &str, user: Option<i64>, organization: Option<i64>) -> Result<i64> {
+pub(crate) fn insert_entity(
+    tx: &Transaction<'_>,
+    name: &str,
+    kind: &str,
+    user: Option<i64>,
+    organization: Option<i64>,
+) -> Result<i64> {
     if entity_named(tx, name)?.is_some() {
         return Err(StoreError::Conflict(format!("entity {name:?} exists")));
     }
@@ -318,11 +366,16 @@ pub(crate) fn insert_entity(tx: &Transaction<'_>, name: &str, kind: &str, user: 
 /// The organization of that name and its entity's name, made if missing.
 pub(crate) fn ensure_organization(tx: &Transaction<'_>, name: &str) -> Result<(i64, String)> {
     let sql = "SELECT o.id, e.name FROM organizations o JOIN entities e ON e.organization_id = o.id AND e.kind = 'org' WHERE o.name = ?";
-    let found = tx.query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let found = tx
+        .query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
     if let Some(found) = found {
         return Ok(found);
     }
-    tx.execute("INSERT INTO organizations (name, org_type) VALUES (?, 'ORGANIZATION')", [name])?;
+    tx.execute(
+        "INSERT INTO organizations (name, org_type) VALUES (?, 'ORGANIZATION')",
+        [name],
+    )?;
     let id = tx.last_insert_rowid();
     let entity = format!("{}-org-entity", name.replace(['/', ':', ' '], "-"));
     insert_entity(tx, &entity, "org", None, Some(id))?;
@@ -331,26 +384,38 @@ pub(crate) fn ensure_organization(tx: &Transaction<'_>, name: &str) -> Result<(i
 
 /// Gives a user a role in an entity.
 pub(crate) fn add_member(tx: &Transaction<'_>, entity: i64, user: i64, role: Role) -> Result<()> {
-    tx.execute("INSERT OR REPLACE INTO members (entity_id, user_id, role) VALUES (?, ?, ?)", params![entity, user, role.name()])?;
+    tx.execute(
+        "INSERT OR REPLACE INTO members (entity_id, user_id, role) VALUES (?, ?, ?)",
+        params![entity, user, role.name()],
+    )?;
     Ok(())
 }
 
 /// The user of that login name.
 pub(crate) fn user_named(db: &Connection, username: &str) -> Result<Option<UserRow>> {
     let sql = format!("SELECT {USER} FROM users u WHERE u.username = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([username], user_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([username], user_row)
+        .optional()?)
 }
 
 /// A user by row.
 pub(crate) fn user(db: &Connection, id: i64) -> Result<Option<UserRow>> {
     let sql = format!("SELECT {USER} FROM users u WHERE u.id = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([id], user_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], user_row)
+        .optional()?)
 }
 
 /// The entity of that name.
 pub(crate) fn entity_named(db: &Connection, name: &str) -> Result<Option<EntityRow>> {
     let sql = format!("SELECT {ENTITY} FROM entities e WHERE e.name = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([name], entity_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([name], entity_row)
+        .optional()?)
 }
 
 /// An entity by row.
@@ -380,12 +445,17 @@ pub(crate) fn organizations_of(db: &Connection, user: i64) -> Result<Vec<Organiz
 }
 
 fn organization_row(row: &Row<'_>) -> rusqlite::Result<OrganizationRow> {
-    Ok(OrganizationRow { id: row.get(0)?, name: row.get(1)?, org_type: row.get(2)? })
+    Ok(OrganizationRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        org_type: row.get(2)?,
+    })
 }
 
 /// An organization by row.
 pub(crate) fn organization(db: &Connection, id: i64) -> Result<Option<OrganizationRow>> {
-    let mut statement = db.prepare_cached("SELECT id, name, org_type FROM organizations WHERE id = ?")?;
+    let mut statement =
+        db.prepare_cached("SELECT id, name, org_type FROM organizations WHERE id = ?")?;
     Ok(statement.query_row([id], organization_row).optional()?)
 }
 
@@ -400,13 +470,19 @@ pub(crate) fn organization_named(db: &Connection, name: &str) -> Result<Option<O
 
 /// An organization's entity.
 pub(crate) fn org_entity(db: &Connection, organization: i64) -> Result<Option<EntityRow>> {
-    let sql = format!("SELECT {ENTITY} FROM entities e WHERE e.organization_id = ? AND e.kind = 'org'");
-    Ok(db.prepare_cached(&sql)?.query_row([organization], entity_row).optional()?)
+    let sql =
+        format!("SELECT {ENTITY} FROM entities e WHERE e.organization_id = ? AND e.kind = 'org'");
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([organization], entity_row)
+        .optional()?)
 }
 
 /// An organization's teams, by name.
 pub(crate) fn org_teams(db: &Connection, organization: i64) -> Result<Vec<EntityRow>> {
-    let sql = format!("SELECT {ENTITY} FROM entities e WHERE e.organization_id = ? AND e.kind = 'team' ORDER BY e.name");
+    let sql = format!(
+        "SELECT {ENTITY} FROM entities e WHERE e.organization_id = ? AND e.kind = 'team' ORDER BY e.name"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([organization], entity_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -414,28 +490,45 @@ pub(crate) fn org_teams(db: &Connection, organization: i64) -> Result<Vec<Entity
 
 /// The role of a user in an entity, if any.
 pub(crate) fn role_in(db: &Connection, entity: i64, user: i64) -> Result<Option<Role>> {
-    let mut statement = db.prepare_cached("SELECT role FROM members WHERE entity_id = ? AND user_id = ?")?;
-    let name: Option<String> = statement.query_row([entity, user], |row| row.get(0)).optional()?;
+    let mut statement =
+        db.prepare_cached("SELECT role FROM members WHERE entity_id = ? AND user_id = ?")?;
+    let name: Option<String> = statement
+        .query_row([entity, user], |row| row.get(0))
+        .optional()?;
     Ok(name.as_deref().and_then(Role::parse))
 }
 
 /// The members of an entity, by login name.
 pub(crate) fn members_of(db: &Connection, entity: i64) -> Result<Vec<MemberRow>> {
-    let sql = format!("SELECT {USER}, m.role FROM members m JOIN users u ON u.id = m.user_id WHERE m.entity_id = ? ORDER BY u.username");
+    let sql = format!(
+        "SELECT {USER}, m.role FROM members m JOIN users u ON u.id = m.user_id WHERE m.entity_id = ? ORDER BY u.username"
+    );
     let mut statement = db.prepare_cached(&sql)?;
-    let rows = statement.query_map([entity], |row| Ok(MemberRow { user: user_row(row)?, role: row.get(6)? }))?;
+    let rows = statement.query_map([entity], |row| {
+        Ok(MemberRow {
+            user: user_row(row)?,
+            role: row.get(6)?,
+        })
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The keys of a user: row, hint and description, never the key.
 pub(crate) fn keys_of(db: &Connection, user: i64) -> Result<Vec<(i64, String, Option<String>)>> {
-    let mut statement = db.prepare_cached("SELECT id, hint, description FROM api_keys WHERE user_id = ? ORDER BY id")?;
+    let mut statement = db.prepare_cached(
+        "SELECT id, hint, description FROM api_keys WHERE user_id = ? ORDER BY id",
+    )?;
     let rows = statement.query_map([user], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The users a search matches: by login names, by rows, or by a piece of the name; all if nothing is asked.
-pub(crate) fn search_users(db: &Connection, query: Option<&str>, names: Option<&[&str]>, ids: Option<&[i64]>) -> Result<Vec<UserRow>> {
+pub(crate) fn search_users(
+    db: &Connection,
+    query: Option<&str>,
+    names: Option<&[&str]>,
+    ids: Option<&[i64]>,
+) -> Result<Vec<UserRow>> {
     let sql = format!(
         "SELECT {USER} FROM users u WHERE (?1 IS NULL OR instr(u.username, ?1) OR u.email = ?1)
          AND (?2 IS NULL OR u.username IN (SELECT value FROM json_each(?2)))

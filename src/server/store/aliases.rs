@@ -8,10 +8,10 @@ use rusqlite::{Connection, Row, Transaction, params, types::Value};
 use super::{
     Result, StoreError,
     accounts::Role,
+    collections::{self, CollectionRow},
     filter::Condition,
     page::{Listing, Order, Page, PageRequest},
     projects::{self, Viewer},
-    collections::{self, CollectionRow},
 };
 
 /// Longest alias, in characters.
@@ -33,7 +33,12 @@ pub(crate) struct AliasRow {
 const COLUMNS: &str = "al.id, al.collection_id, al.artifact_id, al.alias";
 
 fn alias_row(row: &Row<'_>) -> rusqlite::Result<AliasRow> {
-    Ok(AliasRow { id: row.get(0)?, collection_id: row.get(1)?, artifact_id: row.get(2)?, alias: row.get(3)? })
+    Ok(AliasRow {
+        id: row.get(0)?,
+        collection_id: row.get(1)?,
+        artifact_id: row.get(2)?,
+        alias: row.get(3)?,
+    })
 }
 
 /// Whether `text` is a version name: `v` and digits.
@@ -46,21 +51,34 @@ pub(crate) fn version_number(text: &str) -> Option<i64> {
 }
 
 /// The aliases of a version: in one collection, or in all.
-pub(crate) fn of_version(db: &Connection, artifact: i64, collection: Option<i64>) -> Result<Vec<AliasRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM aliases al WHERE al.artifact_id = ?1 AND (?2 IS NULL OR al.collection_id = ?2) ORDER BY al.id");
+pub(crate) fn of_version(
+    db: &Connection,
+    artifact: i64,
+    collection: Option<i64>,
+) -> Result<Vec<AliasRow>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM aliases al WHERE al.artifact_id = ?1 AND (?2 IS NULL OR al.collection_id = ?2) ORDER BY al.id"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![artifact, collection], alias_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// A page of the aliases of a collection.
-pub(crate) fn of_collection(db: &Connection, collection: i64, request: &PageRequest) -> Result<Page<AliasRow>> {
+pub(crate) fn of_collection(
+    db: &Connection,
+    collection: i64,
+    request: &PageRequest,
+) -> Result<Page<AliasRow>> {
     let listing = Listing {
         columns: COLUMNS,
         from: "aliases al",
         id: "al.id",
         condition: Condition::new("al.collection_id = ?", [Value::Integer(collection)]),
-        order: Order { key: "al.alias", descending: false },
+        order: Order {
+            key: "al.alias",
+            descending: false,
+        },
     };
     listing.page(db, request, alias_row)
 }
@@ -94,21 +112,42 @@ pub(crate) fn set_all<'a>(
 }
 
 /// Takes an alias from a version, if that version has it.
-pub(crate) fn remove(tx: &Transaction<'_>, viewer: Viewer, collection: &CollectionRow, artifact: i64, alias: &str) -> Result<()> {
+pub(crate) fn remove(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    collection: &CollectionRow,
+    artifact: i64,
+    alias: &str,
+) -> Result<()> {
     check(tx, viewer, collection, alias)?;
-    tx.execute("DELETE FROM aliases WHERE collection_id = ? AND artifact_id = ? AND alias = ?", params![collection.id, artifact, alias])?;
+    tx.execute(
+        "DELETE FROM aliases WHERE collection_id = ? AND artifact_id = ? AND alias = ?",
+        params![collection.id, artifact, alias],
+    )?;
     collections::touch(tx, collection.id)
 }
 
 /// Refuses what is no alias, and one that only admins of the owning entity may move.
-pub(crate) fn check(tx: &Transaction<'_>, viewer: Viewer, collection: &CollectionRow, alias: &str) -> Result<()> {
+pub(crate) fn check(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    collection: &CollectionRow,
+    alias: &str,
+) -> Result<()> {
     if alias.is_empty() || alias.chars().count() > MAX_ALIAS || alias.contains(['/', ':']) {
-        return Err(StoreError::invalid(format!("invalid alias {alias:?}: 1 to {MAX_ALIAS} characters, none of them / or :")));
+        return Err(StoreError::invalid(format!(
+            "invalid alias {alias:?}: 1 to {MAX_ALIAS} characters, none of them / or :"
+        )));
     }
-    let project = projects::project_unchecked(tx, collection.project_id)?.ok_or_else(|| StoreError::not_found("project"))?;
+    let project = projects::project_unchecked(tx, collection.project_id)?
+        .ok_or_else(|| StoreError::not_found("project"))?;
     let protected: Vec<String> = serde_json::from_str(&project.entity.protected_aliases)?;
-    if protected.iter().any(|name| name == alias) && projects::role(tx, viewer, &project)? != Some(Role::Admin) {
-        return Err(StoreError::Forbidden(format!("alias '{alias}' is protected")));
+    if protected.iter().any(|name| name == alias)
+        && projects::role(tx, viewer, &project)? != Some(Role::Admin)
+    {
+        return Err(StoreError::Forbidden(format!(
+            "alias '{alias}' is protected"
+        )));
     }
     Ok(())
 }

@@ -20,8 +20,13 @@ use crate::server::digest::{Algorithm, Digest, Hasher};
 /// # Errors
 /// A column that does not hold sixteen bytes is damage.
 pub(crate) fn md5_column(bytes: &[u8]) -> io::Result<Digest> {
-    let bytes = bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a digest is not 16 bytes"))?;
-    Ok(Digest { algorithm: Algorithm::Md5, bytes })
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a digest is not 16 bytes"))?;
+    Ok(Digest {
+        algorithm: Algorithm::Md5,
+        bytes,
+    })
 }
 
 /// The directory of blobs.
@@ -55,7 +60,9 @@ impl BlobDir {
                 fs::create_dir(&fan)?;
             }
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+        })
     }
 
     /// A new temporary file that hashes what is written to it. Dropping it unwritten removes it.
@@ -123,7 +130,10 @@ struct Digests {
 
 impl Digests {
     fn new() -> Self {
-        Self { md5: Hasher::new(Algorithm::Md5), xxh128: Hasher::new(Algorithm::Xxh128) }
+        Self {
+            md5: Hasher::new(Algorithm::Md5),
+            xxh128: Hasher::new(Algorithm::Xxh128),
+        }
     }
 
     fn update(&mut self, bytes: &[u8]) {
@@ -132,7 +142,11 @@ impl Digests {
     }
 
     fn finish(&self, size: u64) -> Received {
-        Received { md5: self.md5.clone().finish(), xxh128: self.xxh128.clone().finish(), size }
+        Received {
+            md5: self.md5.clone().finish(),
+            xxh128: self.xxh128.clone().finish(),
+            size,
+        }
     }
 }
 

@@ -66,8 +66,7 @@ pub(crate) enum Scope {
 }
 
 const TYPE: &str = "t.id, t.project_id, t.name, t.description, t.created_at";
-const COLUMNS: &str =
-    "c.id, c.project_id, c.type_id, c.portfolio, c.name, c.description, c.state, c.xxh128, c.created_at, c.updated_at";
+const COLUMNS: &str = "c.id, c.project_id, c.type_id, c.portfolio, c.name, c.description, c.state, c.xxh128, c.created_at, c.updated_at";
 
 fn type_row(row: &Row<'_>) -> rusqlite::Result<TypeRow> {
     Ok(TypeRow {
@@ -103,11 +102,19 @@ pub(crate) fn artifact_type(db: &Connection, id: i64) -> Result<TypeRow> {
 /// The type of that name.
 pub(crate) fn type_named(db: &Connection, project: i64, name: &str) -> Result<Option<TypeRow>> {
     let sql = format!("SELECT {TYPE} FROM artifact_types t WHERE t.project_id = ? AND t.name = ?");
-    Ok(db.prepare_cached(&sql)?.query_row(params![project, name], type_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![project, name], type_row)
+        .optional()?)
 }
 
 /// The type of that name, made if missing.
-pub(crate) fn ensure_type(tx: &Transaction<'_>, project: i64, name: &str, description: Option<&str>) -> Result<TypeRow> {
+pub(crate) fn ensure_type(
+    tx: &Transaction<'_>,
+    project: i64,
+    name: &str,
+    description: Option<&str>,
+) -> Result<TypeRow> {
     check_name("type", name)?;
     if let Some(found) = type_named(tx, project, name)? {
         return Ok(found);
@@ -120,8 +127,15 @@ pub(crate) fn ensure_type(tx: &Transaction<'_>, project: i64, name: &str, descri
 }
 
 /// Describes a type.
-pub(crate) fn describe_type(tx: &Transaction<'_>, id: i64, description: Option<&str>) -> Result<()> {
-    tx.execute("UPDATE artifact_types SET description = ?2 WHERE id = ?1 AND ?2 IS NOT NULL", params![id, description])?;
+pub(crate) fn describe_type(
+    tx: &Transaction<'_>,
+    id: i64,
+    description: Option<&str>,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE artifact_types SET description = ?2 WHERE id = ?1 AND ?2 IS NOT NULL",
+        params![id, description],
+    )?;
     Ok(())
 }
 
@@ -132,7 +146,10 @@ pub(crate) fn types(db: &Connection, project: i64, request: &PageRequest) -> Res
         from: "artifact_types t",
         id: "t.id",
         condition: Condition::new("t.project_id = ?", [Value::Integer(project)]),
-        order: Order { key: "t.id", descending: false },
+        order: Order {
+            key: "t.id",
+            descending: false,
+        },
     };
     listing.page(db, request, type_row)
 }
@@ -140,26 +157,46 @@ pub(crate) fn types(db: &Connection, project: i64, request: &PageRequest) -> Res
 /// A collection by row, deleted ones too.
 pub(crate) fn collection(db: &Connection, id: i64) -> Result<Option<CollectionRow>> {
     let sql = format!("SELECT {COLUMNS} FROM collections c WHERE c.id = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([id], collection_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], collection_row)
+        .optional()?)
 }
 
 /// A collection by row, if `viewer` sees its project.
-pub(crate) fn visible_collection(db: &Connection, viewer: Viewer, id: i64) -> Result<Option<CollectionRow>> {
-    let Some(found) = collection(db, id)? else { return Ok(None) };
+pub(crate) fn visible_collection(
+    db: &Connection,
+    viewer: Viewer,
+    id: i64,
+) -> Result<Option<CollectionRow>> {
+    let Some(found) = collection(db, id)? else {
+        return Ok(None);
+    };
     Ok(projects::project(db, viewer, found.project_id)?.map(|_| found))
 }
 
 /// The collection of that name in a project.
 pub(crate) fn named(db: &Connection, project: i64, name: &str) -> Result<Option<CollectionRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM collections c WHERE c.project_id = ? AND c.name = ? AND c.state = 'READY'");
-    Ok(db.prepare_cached(&sql)?.query_row(params![project, name], collection_row).optional()?)
+    let sql = format!(
+        "SELECT {COLUMNS} FROM collections c WHERE c.project_id = ? AND c.name = ? AND c.state = 'READY'"
+    );
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![project, name], collection_row)
+        .optional()?)
 }
 
 /// Makes a collection.
 ///
 /// # Errors
 /// [`StoreError::Conflict`] if the project has one of that name.
-pub(crate) fn create(tx: &Transaction<'_>, kind: &TypeRow, portfolio: bool, name: &str, description: Option<&str>) -> Result<CollectionRow> {
+pub(crate) fn create(
+    tx: &Transaction<'_>,
+    kind: &TypeRow,
+    portfolio: bool,
+    name: &str,
+    description: Option<&str>,
+) -> Result<CollectionRow> {
     check_name("collection", name)?;
     if named(tx, kind.project_id, name)?.is_some() {
         return Err(StoreError::Conflict(format!("collection '{name}' exists")));
@@ -174,7 +211,12 @@ pub(crate) fn create(tx: &Transaction<'_>, kind: &TypeRow, portfolio: bool, name
 }
 
 /// Changes name and description; `None` leaves them.
-pub(crate) fn update(tx: &Transaction<'_>, found: &CollectionRow, name: Option<&str>, description: Option<&str>) -> Result<()> {
+pub(crate) fn update(
+    tx: &Transaction<'_>,
+    found: &CollectionRow,
+    name: Option<&str>,
+    description: Option<&str>,
+) -> Result<()> {
     if let Some(name) = name.filter(|name| *name != found.name) {
         check_name("collection", name)?;
         if named(tx, found.project_id, name)?.is_some() {
@@ -189,9 +231,16 @@ pub(crate) fn update(tx: &Transaction<'_>, found: &CollectionRow, name: Option<&
 }
 
 /// Moves a sequence to another type of its project, made if missing.
-pub(crate) fn move_to_type(tx: &Transaction<'_>, found: &CollectionRow, type_name: &str) -> Result<()> {
+pub(crate) fn move_to_type(
+    tx: &Transaction<'_>,
+    found: &CollectionRow,
+    type_name: &str,
+) -> Result<()> {
     let kind = ensure_type(tx, found.project_id, type_name, None)?;
-    tx.execute("UPDATE collections SET type_id = ?2, updated_at = ?3 WHERE id = ?1", params![found.id, kind.id, time::now()])?;
+    tx.execute(
+        "UPDATE collections SET type_id = ?2, updated_at = ?3 WHERE id = ?1",
+        params![found.id, kind.id, time::now()],
+    )?;
     Ok(())
 }
 
@@ -200,20 +249,36 @@ pub(crate) fn delete(tx: &Transaction<'_>, found: &CollectionRow) -> Result<()> 
     let now = time::now();
     tx.execute("DELETE FROM aliases WHERE collection_id = ?", [found.id])?;
     if found.portfolio {
-        tx.execute("DELETE FROM memberships WHERE collection_id = ?", [found.id])?;
+        tx.execute(
+            "DELETE FROM memberships WHERE collection_id = ?",
+            [found.id],
+        )?;
     } else {
         let own = "SELECT id FROM artifacts WHERE sequence_id = ?1";
-        tx.execute(&format!("DELETE FROM aliases WHERE artifact_id IN ({own})"), [found.id])?;
-        tx.execute(&format!("UPDATE memberships SET state = 'DELETED' WHERE artifact_id IN ({own})"), [found.id])?;
-        tx.execute("UPDATE artifacts SET state = 'DELETED', updated_at = ?2 WHERE sequence_id = ?1", params![found.id, now])?;
+        tx.execute(
+            &format!("DELETE FROM aliases WHERE artifact_id IN ({own})"),
+            [found.id],
+        )?;
+        tx.execute(
+            &format!("UPDATE memberships SET state = 'DELETED' WHERE artifact_id IN ({own})"),
+            [found.id],
+        )?;
+        tx.execute(
+            "UPDATE artifacts SET state = 'DELETED', updated_at = ?2 WHERE sequence_id = ?1",
+            params![found.id, now],
+        )?;
     }
-    tx.execute("UPDATE collections SET state = 'DELETED', updated_at = ?2 WHERE id = ?1", params![found.id, now])?;
+    tx.execute(
+        "UPDATE collections SET state = 'DELETED', updated_at = ?2 WHERE id = ?1",
+        params![found.id, now],
+    )?;
     Ok(())
 }
 
 /// Notes that something in the collection changed.
 pub(crate) fn touch(tx: &Transaction<'_>, id: i64) -> Result<()> {
-    tx.prepare_cached("UPDATE collections SET updated_at = ?2 WHERE id = ?1")?.execute(params![id, time::now()])?;
+    tx.prepare_cached("UPDATE collections SET updated_at = ?2 WHERE id = ?1")?
+        .execute(params![id, time::now()])?;
     Ok(())
 }
 
@@ -231,7 +296,10 @@ pub(crate) fn filter_key(name: &str) -> Option<Key> {
             value: "g.name",
             from: "FROM collection_tags ct JOIN tags g ON g.id = ct.tag_id WHERE ct.collection_id = c.id",
         },
-        "alias" | "aliases" => Key::Set { value: "al.alias", from: "FROM aliases al WHERE al.collection_id = c.id" },
+        "alias" | "aliases" => Key::Set {
+            value: "al.alias",
+            from: "FROM aliases al WHERE al.collection_id = c.id",
+        },
         _ => return None,
     })
 }
@@ -246,8 +314,14 @@ pub(crate) fn listing(
     order: Option<&str>,
 ) -> Result<Listing> {
     let (mut condition, from) = match scope {
-        Scope::Type(id) => (Condition::new("c.type_id = ?", [Value::Integer(id)]), "collections c"),
-        Scope::Project(id) => (Condition::new("c.project_id = ?", [Value::Integer(id)]), "collections c"),
+        Scope::Type(id) => (
+            Condition::new("c.type_id = ?", [Value::Integer(id)]),
+            "collections c",
+        ),
+        Scope::Project(id) => (
+            Condition::new("c.project_id = ?", [Value::Integer(id)]),
+            "collections c",
+        ),
         Scope::Entity(id) => (
             Condition::new("c.entity_id = ?", [Value::Integer(id)]),
             "collections c JOIN projects p ON p.id = c.project_id",
@@ -268,30 +342,53 @@ pub(crate) fn listing(
         }
     }
     condition.and_condition(filter::compile(filters, &filter_key)?);
-    let order = Order::parse(order, Order { key: "c.id", descending: true }, |field| {
-        Some(match field {
-            "id" | "artifact_collection_id" | "collection_id" => "c.id",
-            "name" => "c.name",
-            "created_at" => "c.created_at",
-            "updated_at" => "c.updated_at",
-            "description" => "COALESCE(c.description, '')",
-            _ => return None,
-        })
-    })?;
-    Ok(Listing { columns: COLUMNS, from, id: "c.id", condition, order })
+    let order = Order::parse(
+        order,
+        Order {
+            key: "c.id",
+            descending: true,
+        },
+        |field| {
+            Some(match field {
+                "id" | "artifact_collection_id" | "collection_id" => "c.id",
+                "name" => "c.name",
+                "created_at" => "c.created_at",
+                "updated_at" => "c.updated_at",
+                "description" => "COALESCE(c.description, '')",
+                _ => return None,
+            })
+        },
+    )?;
+    Ok(Listing {
+        columns: COLUMNS,
+        from,
+        id: "c.id",
+        condition,
+        order,
+    })
 }
 
 /// A page of such a listing.
-pub(crate) fn page(db: &Connection, listing: &Listing, request: &PageRequest) -> Result<Page<CollectionRow>> {
+pub(crate) fn page(
+    db: &Connection,
+    listing: &Listing,
+    request: &PageRequest,
+) -> Result<Page<CollectionRow>> {
     listing.page(db, request, collection_row)
 }
 
 /// Refuses a name that cannot be a type's or collection's. Wider than what the client library allows on
 /// creation: names with spaces exist.
 fn check_name(what: &str, name: &str) -> Result<()> {
-    let bad = name.is_empty() || name.chars().count() > MAX_NAME || name.contains(['/', ':', '\0']) || name == "." || name == "..";
+    let bad = name.is_empty()
+        || name.chars().count() > MAX_NAME
+        || name.contains(['/', ':', '\0'])
+        || name == "."
+        || name == "..";
     if bad {
-        return Err(StoreError::invalid(format!("invalid {what} name {name:?}: 1 to {MAX_NAME} characters, none of them / or :")));
+        return Err(StoreError::invalid(format!(
+            "invalid {what} name {name:?}: 1 to {MAX_NAME} characters, none of them / or :"
+        )));
     }
     Ok(())
 }

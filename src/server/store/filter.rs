@@ -27,7 +27,10 @@ pub(crate) struct Condition {
 impl Condition {
     /// A condition with its parameters.
     pub(crate) fn new<const N: usize>(sql: &str, parameters: [Value; N]) -> Self {
-        Self { sql: sql.to_owned(), parameters: parameters.to_vec() }
+        Self {
+            sql: sql.to_owned(),
+            parameters: parameters.to_vec(),
+        }
     }
 
     /// Narrows by another expression.
@@ -62,13 +65,23 @@ impl Condition {
         if parts.is_empty() {
             return Self::new(empty, []);
         }
-        let sql = parts.iter().map(|part| format!("({})", part.sql())).collect::<Vec<_>>().join(word);
-        Self { sql, parameters: parts.into_iter().flat_map(|part| part.parameters).collect() }
+        let sql = parts
+            .iter()
+            .map(|part| format!("({})", part.sql()))
+            .collect::<Vec<_>>()
+            .join(word);
+        Self {
+            sql,
+            parameters: parts.into_iter().flat_map(|part| part.parameters).collect(),
+        }
     }
 
     fn negated(self) -> Self {
         // A comparison with null is null; its negation must hold, as in Mongo.
-        Self { sql: format!("NOT COALESCE(({}), 0)", self.sql()), parameters: self.parameters }
+        Self {
+            sql: format!("NOT COALESCE(({}), 0)", self.sql()),
+            parameters: self.parameters,
+        }
     }
 }
 
@@ -111,7 +124,8 @@ pub(crate) fn compile(text: Option<&str>, keys: &dyn Fn(&str) -> Option<Key>) ->
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(Condition::default());
     };
-    let json: Json = serde_json::from_str(text).map_err(|error| StoreError::invalid(format!("the filter is not JSON: {error}")))?;
+    let json: Json = serde_json::from_str(text)
+        .map_err(|error| StoreError::invalid(format!("the filter is not JSON: {error}")))?;
     match json {
         Json::Null => Ok(Condition::default()),
         Json::Object(map) => document(&map, keys, 0),
@@ -123,15 +137,22 @@ pub(crate) fn compile(text: Option<&str>, keys: &dyn Fn(&str) -> Option<Key>) ->
 pub(crate) fn mentions(text: Option<&str>, key: &str) -> bool {
     fn inside(json: &Json, key: &str) -> bool {
         match json {
-            Json::Object(map) => map.iter().any(|(name, value)| name == key || inside(value, key)),
+            Json::Object(map) => map
+                .iter()
+                .any(|(name, value)| name == key || inside(value, key)),
             Json::Array(list) => list.iter().any(|value| inside(value, key)),
             _ => false,
         }
     }
-    text.and_then(|text| serde_json::from_str(text).ok()).is_some_and(|json: Json| inside(&json, key))
+    text.and_then(|text| serde_json::from_str(text).ok())
+        .is_some_and(|json: Json| inside(&json, key))
 }
 
-fn document(map: &Map<String, Json>, keys: &dyn Fn(&str) -> Option<Key>, depth: usize) -> Result<Condition> {
+fn document(
+    map: &Map<String, Json>,
+    keys: &dyn Fn(&str) -> Option<Key>,
+    depth: usize,
+) -> Result<Condition> {
     if depth > MAX_DEPTH {
         return Err(StoreError::invalid("the filter is nested too deeply"));
     }
@@ -147,7 +168,8 @@ fn document(map: &Map<String, Json>, keys: &dyn Fn(&str) -> Option<Key>, depth: 
             },
             operator if operator.starts_with('$') => return Err(unknown_operator(operator)),
             _ => {
-                let key = keys(name).ok_or_else(|| StoreError::invalid(format!("unknown filter key {name:?}")))?;
+                let key = keys(name)
+                    .ok_or_else(|| StoreError::invalid(format!("unknown filter key {name:?}")))?;
                 field(name, &key, value, depth + 1)?
             }
         };
@@ -156,14 +178,21 @@ fn document(map: &Map<String, Json>, keys: &dyn Fn(&str) -> Option<Key>, depth: 
     Ok(Condition::join(parts, " AND ", "1"))
 }
 
-fn branches(name: &str, value: &Json, keys: &dyn Fn(&str) -> Option<Key>, depth: usize) -> Result<Vec<Condition>> {
+fn branches(
+    name: &str,
+    value: &Json,
+    keys: &dyn Fn(&str) -> Option<Key>,
+    depth: usize,
+) -> Result<Vec<Condition>> {
     let Json::Array(list) = value else {
         return Err(StoreError::invalid(format!("{name} needs an array")));
     };
     list.iter()
         .map(|item| match item {
             Json::Object(map) => document(map, keys, depth + 1),
-            _ => Err(StoreError::invalid(format!("{name} needs an array of objects"))),
+            _ => Err(StoreError::invalid(format!(
+                "{name} needs an array of objects"
+            ))),
         })
         .collect()
 }
@@ -197,7 +226,11 @@ fn apply(name: &str, key: &Key, operator: &str, operand: &Json) -> Result<Condit
     match key {
         Key::Json { column, path } => Ok(Condition::new(
             &format!("json_matches({column}, ?, ?, ?)"),
-            [Value::Text(path.clone()), Value::Text(operator.to_owned()), Value::Text(operand.to_string())],
+            [
+                Value::Text(path.clone()),
+                Value::Text(operator.to_owned()),
+                Value::Text(operand.to_string()),
+            ],
         )),
         Key::Set { value, from } => set(value, from, operator, operand),
         _ => scalar(name, key, operator, operand),
@@ -206,7 +239,12 @@ fn apply(name: &str, key: &Key, operator: &str, operand: &Json) -> Result<Condit
 
 fn scalar(name: &str, key: &Key, operator: &str, operand: &Json) -> Result<Condition> {
     let column = column(key);
-    let compare = |sign: &str| Ok(Condition::new(&format!("{column} {sign} ?"), [bind(name, key, operand)?]));
+    let compare = |sign: &str| {
+        Ok(Condition::new(
+            &format!("{column} {sign} ?"),
+            [bind(name, key, operand)?],
+        ))
+    };
     match operator {
         "$eq" if operand.is_null() => Ok(Condition::new(&format!("{column} IS NULL"), [])),
         "$eq" if operand.is_array() => one_of(name, key, operand),
@@ -217,30 +255,60 @@ fn scalar(name: &str, key: &Key, operator: &str, operand: &Json) -> Result<Condi
         "$gte" => compare(">="),
         "$in" => one_of(name, key, operand),
         "$all" => {
-            let parts = list(operand).iter().map(|one| scalar(name, key, "$eq", one)).collect::<Result<_>>()?;
+            let parts = list(operand)
+                .iter()
+                .map(|one| scalar(name, key, "$eq", one))
+                .collect::<Result<_>>()?;
             Ok(Condition::join(parts, " AND ", "0"))
         }
         "$exists" => {
-            let word = if operand == &Json::Bool(true) { "IS NOT NULL" } else { "IS NULL" };
+            let word = if operand == &Json::Bool(true) {
+                "IS NOT NULL"
+            } else {
+                "IS NULL"
+            };
             Ok(Condition::new(&format!("{column} {word}"), []))
         }
-        "$regex" => Ok(Condition::new(&format!("text_matches({column}, ?)"), [text(operand)])),
-        "$contains" => Ok(Condition::new(&format!("instr({column}, ?) > 0"), [text(operand)])),
-        "$size" => Err(StoreError::invalid(format!("{name:?} is not a list, $size does not apply"))),
+        "$regex" => Ok(Condition::new(
+            &format!("text_matches({column}, ?)"),
+            [text(operand)],
+        )),
+        "$contains" => Ok(Condition::new(
+            &format!("instr({column}, ?) > 0"),
+            [text(operand)],
+        )),
+        "$size" => Err(StoreError::invalid(format!(
+            "{name:?} is not a list, $size does not apply"
+        ))),
         other => Err(unknown_operator(other)),
     }
 }
 
 fn one_of(name: &str, key: &Key, operand: &Json) -> Result<Condition> {
-    let parts = list(operand).iter().map(|one| scalar(name, key, "$eq", one)).collect::<Result<_>>()?;
+    let parts = list(operand)
+        .iter()
+        .map(|one| scalar(name, key, "$eq", one))
+        .collect::<Result<_>>()?;
     Ok(Condition::join(parts, " OR ", "0"))
 }
 
 /// A set matches a comparison if one of its members does.
 fn set(value: &str, from: &str, operator: &str, operand: &Json) -> Result<Condition> {
-    let any = |test: &str, parameter: Value| Condition::new(&format!("EXISTS (SELECT 1 {from} AND {value} {test})"), [parameter]);
+    let any = |test: &str, parameter: Value| {
+        Condition::new(
+            &format!("EXISTS (SELECT 1 {from} AND {value} {test})"),
+            [parameter],
+        )
+    };
     let each = |word: &str| {
-        Condition::join(list(operand).iter().map(|one| any("= ?", text(one))).collect(), word, "0")
+        Condition::join(
+            list(operand)
+                .iter()
+                .map(|one| any("= ?", text(one)))
+                .collect(),
+            word,
+            "0",
+        )
     };
     let condition = match operator {
         "$eq" if operand.is_null() => Condition::new(&format!("NOT EXISTS (SELECT 1 {from})"), []),
@@ -254,12 +322,17 @@ fn set(value: &str, from: &str, operator: &str, operand: &Json) -> Result<Condit
         "$all" => each(" AND "),
         "$contains" => any("= ?", text(operand)),
         "$exists" => {
-            let not = if operand == &Json::Bool(true) { "" } else { "NOT " };
+            let not = if operand == &Json::Bool(true) {
+                ""
+            } else {
+                "NOT "
+            };
             Condition::new(&format!("{not}EXISTS (SELECT 1 {from})"), [])
         }
-        "$regex" => {
-            Condition::new(&format!("EXISTS (SELECT 1 {from} AND text_matches({value}, ?))"), [text(operand)])
-        }
+        "$regex" => Condition::new(
+            &format!("EXISTS (SELECT 1 {from} AND text_matches({value}, ?))"),
+            [text(operand)],
+        ),
         "$size" => Condition::new(
             &format!("(SELECT COUNT(*) {from}) = ?"),
             [Value::Integer(operand.as_i64().unwrap_or(-1))],
@@ -289,12 +362,18 @@ fn bind(name: &str, key: &Key, operand: &Json) -> Result<Value> {
         (Key::Text(_), _) => text(operand),
         (Key::Upper(_), Json::String(word)) => Value::Text(word.to_uppercase()),
         (Key::Time(_), Json::String(word)) => Value::Text(time::normalize(word).ok_or_else(wrong)?),
-        (Key::Version(_), Json::String(word)) => {
-            Value::Integer(word.strip_prefix('v').unwrap_or(word).parse().map_err(|_| wrong())?)
-        }
-        (Key::Id(_), Json::String(word)) => {
-            Value::Integer(word.parse().ok().or_else(|| ids::any_number(word)).ok_or_else(wrong)?)
-        }
+        (Key::Version(_), Json::String(word)) => Value::Integer(
+            word.strip_prefix('v')
+                .unwrap_or(word)
+                .parse()
+                .map_err(|_| wrong())?,
+        ),
+        (Key::Id(_), Json::String(word)) => Value::Integer(
+            word.parse()
+                .ok()
+                .or_else(|| ids::any_number(word))
+                .ok_or_else(wrong)?,
+        ),
         (Key::Number(_), Json::String(word)) => Value::Real(word.parse().map_err(|_| wrong())?),
         (Key::Number(_) | Key::Version(_) | Key::Id(_), Json::Number(n)) => match n.as_i64() {
             Some(n) => Value::Integer(n),
@@ -313,7 +392,9 @@ fn text(operand: &Json) -> Value {
 }
 
 fn list(operand: &Json) -> &[Json] {
-    operand.as_array().map_or(std::slice::from_ref(operand), Vec::as_slice)
+    operand
+        .as_array()
+        .map_or(std::slice::from_ref(operand), Vec::as_slice)
 }
 
 /// The error for an operator outside the documented set.
@@ -326,18 +407,26 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("text_matches", 2, flags, |context| {
         // The pattern is the same for all rows of a statement: compiled once, kept with it.
-        let pattern: Arc<Regex> = context.get_or_create_aux(1, |value| -> Result<Regex, Box<dyn std::error::Error + Send + Sync>> {
-            Ok(Regex::new(value.as_str()?)?)
-        })?;
+        let pattern: Arc<Regex> = context.get_or_create_aux(
+            1,
+            |value| -> Result<Regex, Box<dyn std::error::Error + Send + Sync>> {
+                Ok(Regex::new(value.as_str()?)?)
+            },
+        )?;
         let subject: Option<String> = context.get(0)?;
         Ok(subject.is_some_and(|subject| pattern.is_match(&subject)))
     })?;
     connection.create_scalar_function("json_matches", 4, flags, |context| {
-        let test = context.get_or_create_aux(3, |value| -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
-            Ok(serde_json::from_str(value.as_str()?)?)
-        })?;
+        let test = context.get_or_create_aux(
+            3,
+            |value| -> Result<Json, Box<dyn std::error::Error + Send + Sync>> {
+                Ok(serde_json::from_str(value.as_str()?)?)
+            },
+        )?;
         let column: Option<String> = context.get(0)?;
-        let document = column.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Json::Null);
+        let document = column
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or(Json::Null);
         let path: String = context.get(1)?;
         let operator: String = context.get(2)?;
         Ok(filter_json::matches(&document, &path, &operator, &test))

@@ -21,12 +21,20 @@ pub(super) fn check(operator: &str, operand: &Json) -> Result<()> {
         "$size" => operand.is_u64(),
         "$regex" => {
             let pattern = operand.as_str().unwrap_or_default();
-            Regex::new(pattern).map_err(|error| StoreError::invalid(format!("{pattern:?} is no regular expression: {error}")))?;
+            Regex::new(pattern).map_err(|error| {
+                StoreError::invalid(format!("{pattern:?} is no regular expression: {error}"))
+            })?;
             operand.is_string()
         }
         other => return Err(unknown_operator(other)),
     };
-    if right { Ok(()) } else { Err(StoreError::invalid(format!("{operator} cannot take {operand}"))) }
+    if right {
+        Ok(())
+    } else {
+        Err(StoreError::invalid(format!(
+            "{operator} cannot take {operand}"
+        )))
+    }
 }
 
 /// Whether the value at the dotted `path` of `document` satisfies a checked operator.
@@ -36,22 +44,37 @@ pub(super) fn matches(document: &Json, path: &str, operator: &str, operand: &Jso
         "$exists" => found.is_some() == (operand == &Json::Bool(true)),
         "$eq" => found.map_or(operand.is_null(), |value| equal(value, operand)),
         "$in" => operand.as_array().is_some_and(|list| {
-            list.iter().any(|one| found.map_or(one.is_null(), |value| equal(value, one)))
+            list.iter()
+                .any(|one| found.map_or(one.is_null(), |value| equal(value, one)))
         }),
         "$all" => {
-            let (Some(value), Some(list)) = (found, operand.as_array()) else { return false };
+            let (Some(value), Some(list)) = (found, operand.as_array()) else {
+                return false;
+            };
             !list.is_empty() && list.iter().all(|one| equal(value, one))
         }
-        "$size" => found.and_then(Json::as_array).is_some_and(|list| Some(list.len() as u64) == operand.as_u64()),
+        "$size" => found
+            .and_then(Json::as_array)
+            .is_some_and(|list| Some(list.len() as u64) == operand.as_u64()),
         "$contains" => found.is_some_and(|value| contains(value, operand)),
         "$regex" => {
-            let Ok(pattern) = Regex::new(operand.as_str().unwrap_or_default()) else { return false };
-            any(found, |value| value.as_str().is_some_and(|text| pattern.is_match(text)))
+            let Ok(pattern) = Regex::new(operand.as_str().unwrap_or_default()) else {
+                return false;
+            };
+            any(found, |value| {
+                value.as_str().is_some_and(|text| pattern.is_match(text))
+            })
         }
         "$lt" => any(found, |value| order(value, operand) == Some(Ordering::Less)),
-        "$lte" => any(found, |value| order(value, operand).is_some_and(Ordering::is_le)),
-        "$gt" => any(found, |value| order(value, operand) == Some(Ordering::Greater)),
-        "$gte" => any(found, |value| order(value, operand).is_some_and(Ordering::is_ge)),
+        "$lte" => any(found, |value| {
+            order(value, operand).is_some_and(Ordering::is_le)
+        }),
+        "$gt" => any(found, |value| {
+            order(value, operand) == Some(Ordering::Greater)
+        }),
+        "$gte" => any(found, |value| {
+            order(value, operand).is_some_and(Ordering::is_ge)
+        }),
         _ => false,
     }
 }
@@ -66,8 +89,10 @@ fn lookup<'a>(value: &'a Json, path: &str) -> Option<&'a Json> {
             if let Some(found) = map.get(path) {
                 return Some(found);
             }
-            path.rmatch_indices('.')
-                .find_map(|(at, _)| map.get(&path[..at]).and_then(|inner| lookup(inner, &path[at + 1..])))
+            path.rmatch_indices('.').find_map(|(at, _)| {
+                map.get(&path[..at])
+                    .and_then(|inner| lookup(inner, &path[at + 1..]))
+            })
         }
         Json::Array(list) => {
             let (head, rest) = path.split_once('.').unwrap_or((path, ""));
@@ -87,8 +112,12 @@ fn any(found: Option<&Json>, test: impl Fn(&Json) -> bool) -> bool {
 }
 
 fn equal(value: &Json, operand: &Json) -> bool {
-    let same = |a: &Json, b: &Json| a == b || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64());
-    same(value, operand) || value.as_array().is_some_and(|list| list.iter().any(|one| same(one, operand)))
+    let same =
+        |a: &Json, b: &Json| a == b || (a.is_number() && b.is_number() && a.as_f64() == b.as_f64());
+    same(value, operand)
+        || value
+            .as_array()
+            .is_some_and(|list| list.iter().any(|one| same(one, operand)))
 }
 
 fn contains(value: &Json, operand: &Json) -> bool {

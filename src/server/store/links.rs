@@ -37,14 +37,21 @@ impl Store {
             let id = match (request.artifact, request.client) {
                 (Some(id), _) => Kind::Artifact.parse(id),
                 (None, Some(client)) => tx
-                    .query_row("SELECT artifact_id FROM client_ids WHERE client_id = ?", [client], |row| row.get(0))
+                    .query_row(
+                        "SELECT artifact_id FROM client_ids WHERE client_id = ?",
+                        [client],
+                        |row| row.get(0),
+                    )
                     .optional()?,
                 (None, None) => None,
             };
             let id = id.ok_or_else(|| StoreError::not_found("artifact"))?;
-            let found = versions::visible_version(tx, viewer, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
+            let found = versions::visible_version(tx, viewer, id)?
+                .ok_or_else(|| StoreError::not_found("artifact"))?;
             if found.state != "COMMITTED" {
-                return Err(StoreError::Conflict("only a committed artifact can be linked".into()));
+                return Err(StoreError::Conflict(
+                    "only a committed artifact can be linked".into(),
+                ));
             }
             let portfolio = portfolio_for(tx, viewer, request, &found)?;
             link_version(tx, viewer, &portfolio, &found, &request.aliases)
@@ -81,22 +88,38 @@ impl Store {
 }
 
 /// A collection that `viewer` may change.
-pub(crate) fn writable_collection(tx: &Transaction<'_>, viewer: Viewer, id: i64) -> Result<CollectionRow> {
+pub(crate) fn writable_collection(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    id: i64,
+) -> Result<CollectionRow> {
     let found = collections::visible_collection(tx, viewer, id)?
         .filter(|found| found.state == "READY")
         .ok_or_else(|| StoreError::not_found("collection"))?;
-    let project = projects::project_unchecked(tx, found.project_id)?.ok_or_else(|| StoreError::not_found("project"))?;
+    let project = projects::project_unchecked(tx, found.project_id)?
+        .ok_or_else(|| StoreError::not_found("project"))?;
     projects::check_writable(tx, viewer, &project)?;
     Ok(found)
 }
 
-fn portfolio_for(tx: &Transaction<'_>, viewer: Viewer, request: &LinkRequest<'_>, artifact: &VersionRow) -> Result<CollectionRow> {
+fn portfolio_for(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    request: &LinkRequest<'_>,
+    artifact: &VersionRow,
+) -> Result<CollectionRow> {
     let found = if let Some(id) = request.portfolio {
-        let id = Kind::Collection.parse(id).ok_or_else(|| StoreError::not_found("collection"))?;
+        let id = Kind::Collection
+            .parse(id)
+            .ok_or_else(|| StoreError::not_found("collection"))?;
         writable_collection(tx, viewer, id)?
     } else {
-        let (Some(name), Some(entity), Some(project)) = (request.name, request.entity, request.project) else {
-            return Err(StoreError::invalid("a portfolio's id, or its name, entity and project, are needed"));
+        let (Some(name), Some(entity), Some(project)) =
+            (request.name, request.entity, request.project)
+        else {
+            return Err(StoreError::invalid(
+                "a portfolio's id, or its name, entity and project, are needed",
+            ));
         };
         let (project, _) = projects::ensure(tx, viewer, entity, project)?;
         match collections::named(tx, project.id, name)? {
@@ -105,19 +128,33 @@ fn portfolio_for(tx: &Transaction<'_>, viewer: Viewer, request: &LinkRequest<'_>
         }
     };
     if !found.portfolio {
-        return Err(StoreError::Conflict(format!("'{}' is a collection of logged artifacts, nothing can be linked into it", found.name)));
+        return Err(StoreError::Conflict(format!(
+            "'{}' is a collection of logged artifacts, nothing can be linked into it",
+            found.name
+        )));
     }
     let (theirs, ours) = (type_name(tx, &found)?, artifact_type_name(tx, artifact)?);
     if theirs != ours {
-        return Err(StoreError::Conflict(format!("'{}' takes artifacts of type '{theirs}', not '{ours}'", found.name)));
+        return Err(StoreError::Conflict(format!(
+            "'{}' takes artifacts of type '{theirs}', not '{ours}'",
+            found.name
+        )));
     }
     Ok(found)
 }
 
-fn new_portfolio(tx: &Transaction<'_>, project: &ProjectRow, name: &str, artifact: &VersionRow) -> Result<CollectionRow> {
+fn new_portfolio(
+    tx: &Transaction<'_>,
+    project: &ProjectRow,
+    name: &str,
+    artifact: &VersionRow,
+) -> Result<CollectionRow> {
     let wanted = artifact_type_name(tx, artifact)?;
     if !project.all_types && collections::type_named(tx, project.id, &wanted)?.is_none() {
-        return Err(StoreError::Conflict(format!("registry '{}' does not take artifacts of type '{wanted}'", project.name)));
+        return Err(StoreError::Conflict(format!(
+            "registry '{}' does not take artifacts of type '{wanted}'",
+            project.name
+        )));
     }
     let kind = collections::ensure_type(tx, project.id, &wanted, None)?;
     collections::create(tx, &kind, true, name, None)
@@ -128,17 +165,25 @@ fn type_name(tx: &Transaction<'_>, collection: &CollectionRow) -> Result<String>
 }
 
 fn artifact_type_name(tx: &Transaction<'_>, artifact: &VersionRow) -> Result<String> {
-    let sequence = collections::collection(tx, artifact.sequence_id)?.ok_or_else(|| StoreError::not_found("collection"))?;
+    let sequence = collections::collection(tx, artifact.sequence_id)?
+        .ok_or_else(|| StoreError::not_found("collection"))?;
     type_name(tx, &sequence)
 }
 
 /// Gives a version a place in a portfolio, with `latest` and the given aliases.
-pub(crate) fn link_version(tx: &Transaction<'_>, viewer: Viewer, portfolio: &CollectionRow, artifact: &VersionRow, wanted: &[&str]) -> Result<MembershipRow> {
+pub(crate) fn link_version(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    portfolio: &CollectionRow,
+    artifact: &VersionRow,
+    wanted: &[&str],
+) -> Result<MembershipRow> {
     if versions::membership(tx, portfolio.id, artifact.id)?.is_none() {
         let index = next_index(tx, portfolio.id)?;
         insert_membership(tx, portfolio.id, artifact.id, index, "COMMITTED")?;
         aliases::set(tx, portfolio.id, artifact.id, "latest")?;
     }
     aliases::set_all(tx, viewer, portfolio, artifact.id, wanted.iter().copied())?;
-    versions::membership(tx, portfolio.id, artifact.id)?.ok_or_else(|| StoreError::not_found("link"))
+    versions::membership(tx, portfolio.id, artifact.id)?
+        .ok_or_else(|| StoreError::not_found("link"))
 }

@@ -53,7 +53,11 @@ pub(crate) struct ManifestEntry {
 impl ManifestEntry {
     /// The digest is an XXH128.
     pub(crate) fn is_xxh128(&self) -> bool {
-        self.extra.as_ref().and_then(|extra| extra.get("alg")).and_then(Json::as_str) == Some("XXH128")
+        self.extra
+            .as_ref()
+            .and_then(|extra| extra.get("alg"))
+            .and_then(Json::as_str)
+            == Some("XXH128")
     }
 }
 
@@ -110,7 +114,13 @@ fn blob_column(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Digest>> 
     bytes
         .map(|bytes| md5_column(&bytes))
         .transpose()
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Blob, Box::new(error)))
+        .map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(
+                index,
+                rusqlite::types::Type::Blob,
+                Box::new(error),
+            )
+        })
 }
 
 fn manifest_row(row: &Row<'_>) -> rusqlite::Result<ManifestRow> {
@@ -140,7 +150,10 @@ fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
 /// A manifest by row.
 pub(crate) fn manifest(db: &Connection, id: i64) -> Result<Option<ManifestRow>> {
     let sql = format!("SELECT {MANIFEST} FROM manifests WHERE id = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([id], manifest_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], manifest_row)
+        .optional()?)
 }
 
 /// The manifests of an artifact, oldest first.
@@ -155,41 +168,63 @@ pub(crate) fn of_artifact(db: &Connection, artifact: i64) -> Result<Vec<Manifest
 pub(crate) fn listing(manifest: i64, names: Option<&[&str]>) -> Result<Listing> {
     let mut condition = Condition::new("e.manifest_id = ?", [Value::Integer(manifest)]);
     if let Some(names) = names {
-        condition.and("e.path IN (SELECT value FROM json_each(?))", [Value::Text(serde_json::to_string(names)?)]);
+        condition.and(
+            "e.path IN (SELECT value FROM json_each(?))",
+            [Value::Text(serde_json::to_string(names)?)],
+        );
     }
     Ok(Listing {
         columns: ENTRY,
         from: "entries e",
         id: "e.path",
         condition,
-        order: Order { key: "e.path", descending: false },
+        order: Order {
+            key: "e.path",
+            descending: false,
+        },
     })
 }
 
 /// A page of files.
-pub(crate) fn page(db: &Connection, listing: &Listing, request: &PageRequest) -> Result<Page<EntryRow>> {
+pub(crate) fn page(
+    db: &Connection,
+    listing: &Listing,
+    request: &PageRequest,
+) -> Result<Page<EntryRow>> {
     listing.page(db, request, entry_row)
 }
 
 /// One file.
 pub(crate) fn entry(db: &Connection, manifest: i64, path: &str) -> Result<Option<EntryRow>> {
     let sql = format!("SELECT {ENTRY} FROM entries e WHERE e.manifest_id = ? AND e.path = ?");
-    Ok(db.prepare_cached(&sql)?.query_row(params![manifest, path], entry_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![manifest, path], entry_row)
+        .optional()?)
 }
 
 /// Parses a manifest, handing each entry to `sink` as it is met.
 ///
 /// # Errors
 /// [`StoreError::Invalid`] if it is not a manifest of a known version and policy; the sink's own errors.
-pub(crate) fn parse(reader: impl Read, sink: &mut dyn FnMut(String, ManifestEntry) -> Result<()>) -> Result<ManifestHead> {
+pub(crate) fn parse(
+    reader: impl Read,
+    sink: &mut dyn FnMut(String, ManifestEntry) -> Result<()>,
+) -> Result<ManifestHead> {
     let mut failed = None;
     let mut head = ManifestHead::default();
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, reader));
-    let document = Document { head: &mut head, sink, failed: &mut failed };
+    let document = Document {
+        head: &mut head,
+        sink,
+        failed: &mut failed,
+    };
     let parsed = document.deserialize(&mut json).and_then(|()| json.end());
     match (failed, parsed) {
         (Some(error), _) => Err(error),
-        (None, Err(error)) => Err(StoreError::invalid(format!("the manifest cannot be read: {error}"))),
+        (None, Err(error)) => Err(StoreError::invalid(format!(
+            "the manifest cannot be read: {error}"
+        ))),
         (None, Ok(())) => Ok(head),
     }
 }
@@ -227,7 +262,10 @@ impl<'de> Visitor<'de> for Document<'_> {
                 }
                 "storagePolicy" => {}
                 "storagePolicyConfig" => self.head.config = map.next_value()?,
-                "contents" => map.next_value_seed(Contents { sink: &mut *self.sink, failed: &mut *self.failed })?,
+                "contents" => map.next_value_seed(Contents {
+                    sink: &mut *self.sink,
+                    failed: &mut *self.failed,
+                })?,
                 _ => {
                     map.next_value::<de::IgnoredAny>()?;
                 }
@@ -269,10 +307,21 @@ impl<'de> Visitor<'de> for Contents<'_> {
 }
 
 /// Writes the manifest that the entry table of `manifest` describes, as a blob.
-pub(crate) fn write_merged(db: &Connection, blobs: &BlobDir, manifest: i64, head: &ManifestHead) -> Result<Received> {
+pub(crate) fn write_merged(
+    db: &Connection,
+    blobs: &BlobDir,
+    manifest: i64,
+    head: &ManifestHead,
+) -> Result<Received> {
     let mut out = BufWriter::with_capacity(BUFFER, blobs.create_temp()?);
-    let config = head.config.clone().unwrap_or_else(|| serde_json::json!({"storageLayout": "V2"}));
-    write!(out, "{{\"version\":1,\"storagePolicy\":\"{POLICY}\",\"storagePolicyConfig\":{config},\"contents\":{{")?;
+    let config = head
+        .config
+        .clone()
+        .unwrap_or_else(|| serde_json::json!({"storageLayout": "V2"}));
+    write!(
+        out,
+        "{{\"version\":1,\"storagePolicy\":\"{POLICY}\",\"storagePolicyConfig\":{config},\"contents\":{{"
+    )?;
     let mut statement =
         db.prepare("SELECT path, digest, size, birth, ref, extra FROM entries WHERE manifest_id = ? ORDER BY path")?;
     let mut rows = statement.query([manifest])?;
@@ -290,9 +339,16 @@ pub(crate) fn write_merged(db: &Connection, blobs: &BlobDir, manifest: i64, head
             entry.insert("extra".into(), serde_json::from_str(&extra)?);
         }
         let comma = if std::mem::take(&mut first) { "" } else { "," };
-        write!(out, "{comma}{}:{}", Json::from(row.get::<_, String>(0)?), Json::Object(entry))?;
+        write!(
+            out,
+            "{comma}{}:{}",
+            Json::from(row.get::<_, String>(0)?),
+            Json::Object(entry)
+        )?;
     }
     out.write_all(b"}}")?;
-    let temp = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    let temp = out
+        .into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?;
     Ok(blobs.commit(temp)?)
 }

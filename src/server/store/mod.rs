@@ -78,7 +78,8 @@ impl Store {
     pub(crate) fn open(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let lock = File::create(dir.join("lock"))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| StoreError::Busy)?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| StoreError::Busy)?;
         let database = dir.join("server.sqlite");
         let mut writer = connect(&database, OpenFlags::default())?;
         // WAL frames reach the file before a commit returns, so a killed process loses nothing; FULL adds
@@ -105,7 +106,10 @@ impl Store {
         let idle = self.readers.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.database, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
+            None => connect(
+                &self.database,
+                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?,
         };
         let result = f(&connection);
         let mut readers = self.readers.lock();
@@ -137,9 +141,16 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 fn migrate(connection: &mut Connection) -> Result<()> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > SCHEMA_VERSION {
-        return Err(StoreError::TooNew { found, known: SCHEMA_VERSION });
+        return Err(StoreError::TooNew {
+            found,
+            known: SCHEMA_VERSION,
+        });
     }
-    for (version, script) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+    for (version, script) in MIGRATIONS
+        .iter()
+        .enumerate()
+        .skip(usize::try_from(found).unwrap_or(0))
+    {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(script)?;
         transaction.pragma_update(None, "user_version", version as i64 + 1)?;
@@ -147,3 +158,6 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

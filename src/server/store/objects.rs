@@ -17,8 +17,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Kind, Result, Store, StoreError,
-    accounts,
+    Kind, Result, Store, StoreError, accounts,
     blobs::{BlobWriter, Received, md5_column},
     commit::{remember_birth, remember_blob},
     manifests,
@@ -54,11 +53,20 @@ impl Object {
         Some(match kind {
             "wandb_artifacts" => {
                 let (artifact, hex) = last.split_once('/')?;
-                Self::File { artifact: artifact.parse().ok()?, md5: Digest::from_hex(Algorithm::Md5, hex)? }
+                Self::File {
+                    artifact: artifact.parse().ok()?,
+                    md5: Digest::from_hex(Algorithm::Md5, hex)?,
+                }
             }
             "manifests" => Self::Manifest { id: first },
-            "run_files" => Self::RunFile { run: first, name: last.to_owned() },
-            "parts" => Self::Part { upload: first, number: last.parse().ok()? },
+            "run_files" => Self::RunFile {
+                run: first,
+                name: last.to_owned(),
+            },
+            "parts" => Self::Part {
+                upload: first,
+                number: last.parse().ok()?,
+            },
             _ => return None,
         })
     }
@@ -104,18 +112,26 @@ impl Store {
             let md5 = match object {
                 Object::File { md5, .. } => Some(md5),
                 Object::Manifest { id } => manifests::manifest(db, id)?.and_then(|row| row.md5),
-                Object::RunFile { run, ref name } => super::runs::file(db, run, name)?.and_then(|row| row.md5),
+                Object::RunFile { run, ref name } => {
+                    super::runs::file(db, run, name)?.and_then(|row| row.md5)
+                }
                 Object::Part { .. } => None,
             };
             let md5 = md5.ok_or_else(missing)?;
-            Ok(Located { md5, size: blob_size(db, md5)?.ok_or_else(missing)? })
+            Ok(Located {
+                md5,
+                size: blob_size(db, md5)?.ok_or_else(missing)?,
+            })
         })
     }
 
     /// Starts an upload.
     pub(crate) fn begin_receive(&self, object: &str) -> Result<Receiver> {
         let object = Object::parse(object).ok_or_else(|| StoreError::not_found("object"))?;
-        Ok(Receiver { object, blob: self.blobs().create_temp()? })
+        Ok(Receiver {
+            object,
+            blob: self.blobs().create_temp()?,
+        })
     }
 
     /// Finishes an upload: makes the bytes durable under their digest, then the rows that need them. Blocks.
@@ -127,7 +143,9 @@ impl Store {
         let received = blob.received();
         let expected = self.read(|db| expected(db, &object))?;
         if expected.is_some_and(|md5| md5 != received.md5) {
-            return Err(StoreError::invalid("the content does not have the announced MD5"));
+            return Err(StoreError::invalid(
+                "the content does not have the announced MD5",
+            ));
         }
         self.blobs().commit(blob)?;
         self.write(|tx| {
@@ -163,28 +181,53 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Invalid`] if a part is missing or is not what the caller says, or the whole has another MD5.
-    pub(crate) fn complete_upload(&self, viewer: Viewer, artifact: &str, upload: &str, parts: &[PartSpec]) -> Result<Digest> {
+    pub(crate) fn complete_upload(
+        &self,
+        viewer: Viewer,
+        artifact: &str,
+        upload: &str,
+        parts: &[PartSpec],
+    ) -> Result<Digest> {
         let missing = || StoreError::not_found("upload");
         let upload = Kind::Upload.parse(upload).ok_or_else(missing)?;
         let artifact = Kind::Artifact.parse(artifact).ok_or_else(missing)?;
         let (md5, entity, stored) = self.read(|db| {
             let (_, sequence) = versions::writable_version(db, viewer, artifact)?;
             let md5: Option<Vec<u8>> = db
-                .query_row("SELECT md5 FROM uploads WHERE id = ? AND artifact_id = ?", [upload, artifact], |row| row.get(0))
+                .query_row(
+                    "SELECT md5 FROM uploads WHERE id = ? AND artifact_id = ?",
+                    [upload, artifact],
+                    |row| row.get(0),
+                )
                 .optional()?;
-            let entity: i64 = db.query_row("SELECT entity_id FROM collections WHERE id = ?", [sequence.id], |row| row.get(0))?;
-            Ok((md5_column(&md5.ok_or_else(missing)?)?, entity, stored_parts(db, upload)?))
+            let entity: i64 = db.query_row(
+                "SELECT entity_id FROM collections WHERE id = ?",
+                [sequence.id],
+                |row| row.get(0),
+            )?;
+            Ok((
+                md5_column(&md5.ok_or_else(missing)?)?,
+                entity,
+                stored_parts(db, upload)?,
+            ))
         })?;
         let mut whole = self.blobs().create_temp()?;
         for part in parts {
-            let found = stored.iter().find(|(number, _)| *number == part.part_number).map(|(_, md5)| *md5);
+            let found = stored
+                .iter()
+                .find(|(number, _)| *number == part.part_number)
+                .map(|(_, md5)| *md5);
             let stated = Digest::from_hex(Algorithm::Md5, part.hex_md5.trim_matches('"'));
             let found = found.filter(|md5| stated.is_none_or(|stated| stated == *md5));
-            let found = found.ok_or_else(|| StoreError::invalid(format!("part {} was not uploaded", part.part_number)))?;
+            let found = found.ok_or_else(|| {
+                StoreError::invalid(format!("part {} was not uploaded", part.part_number))
+            })?;
             io::copy(&mut self.blobs().open_blob(found)?, &mut whole)?;
         }
         if whole.received().md5 != md5 {
-            return Err(StoreError::invalid("the parts together do not have the announced MD5"));
+            return Err(StoreError::invalid(
+                "the parts together do not have the announced MD5",
+            ));
         }
         let received = self.blobs().commit(whole)?;
         self.write(|tx| {
@@ -221,9 +264,17 @@ impl Store {
 
     /// The object behind a download-handler URL: content named by its digest (either algorithm), if the user
     /// sees an artifact that brought it, or belongs to the entity that has it.
-    pub(crate) fn handler_object(&self, user_id: i64, admin: bool, entity: &str, hex: &str) -> Result<Option<String>> {
+    pub(crate) fn handler_object(
+        &self,
+        user_id: i64,
+        admin: bool,
+        entity: &str,
+        hex: &str,
+    ) -> Result<Option<String>> {
         let viewer = Viewer { user_id, admin };
-        let Some(digest) = Digest::from_hex(Algorithm::Md5, hex) else { return Ok(None) };
+        let Some(digest) = Digest::from_hex(Algorithm::Md5, hex) else {
+            return Ok(None);
+        };
         self.read(|db| {
             let named = accounts::entity_named(db, entity)?.map(|entity| entity.id);
             let mut statement = db.prepare_cached(
@@ -231,18 +282,30 @@ impl Store {
                  WHERE x.md5 = ?1 OR x.md5 IN (SELECT md5 FROM blobs WHERE xxh128 = ?1)",
             )?;
             let rows = statement.query_map(params![digest.bytes], |row| {
-                Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+                Ok((
+                    row.get::<_, [u8; 16]>(0)?,
+                    row.get::<_, i64>(1)?,
+                    row.get::<_, i64>(2)?,
+                ))
             })?;
             for row in rows {
                 let (bytes, owner, artifact) = row?;
-                let member = named == Some(owner) && accounts::role_in(db, owner, user_id)?.is_some();
+                let member =
+                    named == Some(owner) && accounts::role_in(db, owner, user_id)?.is_some();
                 let seen = versions::visible_version(db, viewer, artifact)?;
                 let sequence = match seen {
                     Some(found) => found.sequence_id,
                     None if member => 0,
                     None => continue,
                 };
-                return Ok(Some(file_object(sequence, artifact, Digest { algorithm: Algorithm::Md5, bytes })));
+                return Ok(Some(file_object(
+                    sequence,
+                    artifact,
+                    Digest {
+                        algorithm: Algorithm::Md5,
+                        bytes,
+                    },
+                )));
             }
             Ok(None)
         })
@@ -254,26 +317,40 @@ fn expected(db: &Connection, object: &Object) -> Result<Option<Digest>> {
     match object {
         Object::File { md5, .. } => Ok(Some(*md5)),
         Object::Manifest { id } => {
-            let row = manifests::manifest(db, *id)?.ok_or_else(|| StoreError::not_found("manifest"))?;
+            let row =
+                manifests::manifest(db, *id)?.ok_or_else(|| StoreError::not_found("manifest"))?;
             let digest = Digest::from_base64(Algorithm::Md5, &row.digest);
-            digest.map(Some).ok_or_else(|| StoreError::invalid("the manifest was not announced with its digest"))
+            digest.map(Some).ok_or_else(|| {
+                StoreError::invalid("the manifest was not announced with its digest")
+            })
         }
         Object::RunFile { .. } | Object::Part { .. } => Ok(None),
     }
 }
 
 fn stored_parts(db: &Connection, upload: i64) -> Result<Vec<(i64, Digest)>> {
-    let mut statement = db.prepare("SELECT part, md5 FROM upload_parts WHERE upload_id = ? ORDER BY part")?;
-    let rows = statement.query_map([upload], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?)))?;
+    let mut statement =
+        db.prepare("SELECT part, md5 FROM upload_parts WHERE upload_id = ? ORDER BY part")?;
+    let rows = statement.query_map([upload], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
+    })?;
     rows.map(|row| {
         let (number, bytes) = row?;
-        Ok((number, Digest { algorithm: Algorithm::Md5, bytes }))
+        Ok((
+            number,
+            Digest {
+                algorithm: Algorithm::Md5,
+                bytes,
+            },
+        ))
     })
     .collect()
 }
 
 fn blob_size(db: &Connection, md5: Digest) -> Result<Option<u64>> {
     let mut statement = db.prepare_cached("SELECT size FROM blobs WHERE md5 = ?")?;
-    let size: Option<i64> = statement.query_row([md5.bytes], |row| row.get(0)).optional()?;
+    let size: Option<i64> = statement
+        .query_row([md5.bytes], |row| row.get(0))
+        .optional()?;
     Ok(size.and_then(|size| u64::try_from(size).ok()))
 }

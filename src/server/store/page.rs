@@ -31,7 +31,10 @@ pub(crate) struct PageRequest {
 impl PageRequest {
     /// Everything a page may hold.
     pub(crate) fn largest() -> Self {
-        Self { first: Some(MAX_SIZE), ..Self::default() }
+        Self {
+            first: Some(MAX_SIZE),
+            ..Self::default()
+        }
     }
 
     fn backwards(&self) -> bool {
@@ -61,13 +64,21 @@ pub(crate) struct Page<T> {
 impl<T> Page<T> {
     /// A page without rows.
     pub(crate) fn empty() -> Self {
-        Self { items: Vec::new(), has_next: false, has_previous: false }
+        Self {
+            items: Vec::new(),
+            has_next: false,
+            has_previous: false,
+        }
     }
 
     /// The same page of other values.
     pub(crate) fn map<U>(self, mut f: impl FnMut(T) -> U) -> Page<U> {
         Page {
-            items: self.items.into_iter().map(|(cursor, item)| (cursor, f(item))).collect(),
+            items: self
+                .items
+                .into_iter()
+                .map(|(cursor, item)| (cursor, f(item)))
+                .collect(),
             has_next: self.has_next,
             has_previous: self.has_previous,
         }
@@ -88,7 +99,11 @@ impl Order {
     ///
     /// # Errors
     /// [`StoreError::Invalid`] names a field that the listing cannot be ordered by.
-    pub(crate) fn parse(text: Option<&str>, default: Self, known: impl Fn(&str) -> Option<&'static str>) -> Result<Self> {
+    pub(crate) fn parse(
+        text: Option<&str>,
+        default: Self,
+        known: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<Self> {
         let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
             return Ok(default);
         };
@@ -97,7 +112,8 @@ impl Order {
             b'+' => (false, &text[1..]),
             _ => (false, text),
         };
-        let key = known(field).ok_or_else(|| StoreError::invalid(format!("cannot order by {field:?}")))?;
+        let key = known(field)
+            .ok_or_else(|| StoreError::invalid(format!("cannot order by {field:?}")))?;
         Ok(Self { key, descending })
     }
 }
@@ -131,11 +147,22 @@ impl Listing {
         for (cursor, follows) in [(&request.after, true), (&request.before, false)] {
             if let Some(cursor) = cursor.as_deref().filter(|text| !text.is_empty()) {
                 let (key, id) = decode(cursor)?;
-                let sign = if follows == self.order.descending { '<' } else { '>' };
-                condition.and(&format!("({}, {}) {sign} (?, ?)", self.order.key, self.id), [key, id]);
+                let sign = if follows == self.order.descending {
+                    '<'
+                } else {
+                    '>'
+                };
+                condition.and(
+                    &format!("({}, {}) {sign} (?, ?)", self.order.key, self.id),
+                    [key, id],
+                );
             }
         }
-        let direction = if self.order.descending == backwards { "ASC" } else { "DESC" };
+        let direction = if self.order.descending == backwards {
+            "ASC"
+        } else {
+            "DESC"
+        };
         let sql = format!(
             "SELECT {columns}, {key}, {id} FROM {from} WHERE {condition} ORDER BY {key} {direction}, {id} {direction} LIMIT {limit}",
             columns = self.columns,
@@ -148,7 +175,10 @@ impl Listing {
         let mut statement = db.prepare_cached(&sql)?;
         let width = statement.column_count();
         let rows = statement.query_map(condition.parameters(), |row| {
-            let cursor = encode(&row.get::<_, Value>(width - 2)?, &row.get::<_, Value>(width - 1)?);
+            let cursor = encode(
+                &row.get::<_, Value>(width - 2)?,
+                &row.get::<_, Value>(width - 1)?,
+            );
             Ok((cursor, make(row)?))
         })?;
         let mut items = rows.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -156,15 +186,29 @@ impl Listing {
         items.truncate(size);
         if backwards {
             items.reverse();
-            return Ok(Page { items, has_next: request.before.is_some(), has_previous: more });
+            return Ok(Page {
+                items,
+                has_next: request.before.is_some(),
+                has_previous: more,
+            });
         }
-        Ok(Page { items, has_next: more, has_previous: request.after.is_some() })
+        Ok(Page {
+            items,
+            has_next: more,
+            has_previous: request.after.is_some(),
+        })
     }
 
     /// How many rows there are in all.
     pub(crate) fn count(&self, db: &Connection) -> Result<i64> {
-        let sql = format!("SELECT COUNT(*) FROM {} WHERE {}", self.from, self.condition.sql());
-        Ok(db.prepare_cached(&sql)?.query_row(self.condition.parameters(), |row| row.get(0))?)
+        let sql = format!(
+            "SELECT COUNT(*) FROM {} WHERE {}",
+            self.from,
+            self.condition.sql()
+        );
+        Ok(db
+            .prepare_cached(&sql)?
+            .query_row(self.condition.parameters(), |row| row.get(0))?)
     }
 }
 
@@ -181,10 +225,14 @@ fn encode(key: &Value, id: &Value) -> String {
 fn decode(cursor: &str) -> Result<(Value, Value)> {
     let wrong = || StoreError::invalid("the cursor is not one of this listing");
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
-    let (key, id): (serde_json::Value, serde_json::Value) = serde_json::from_slice(&bytes).map_err(|_| wrong())?;
+    let (key, id): (serde_json::Value, serde_json::Value) =
+        serde_json::from_slice(&bytes).map_err(|_| wrong())?;
     let value = |json: serde_json::Value| match json {
         serde_json::Value::String(text) => Some(Value::Text(text)),
-        serde_json::Value::Number(n) => n.as_i64().map(Value::Integer).or_else(|| n.as_f64().map(Value::Real)),
+        serde_json::Value::Number(n) => n
+            .as_i64()
+            .map(Value::Integer)
+            .or_else(|| n.as_f64().map(Value::Real)),
         _ => None,
     };
     Ok((value(key).ok_or_else(wrong)?, value(id).ok_or_else(wrong)?))

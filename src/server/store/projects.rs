@@ -92,33 +92,61 @@ fn project_row(row: &Row<'_>, entity: &Arc<EntityRow>) -> rusqlite::Result<Proje
 
 /// A project by row, if `viewer` sees it.
 pub(crate) fn project(db: &Connection, viewer: Viewer, id: i64) -> Result<Option<ProjectRow>> {
-    Ok(project_unchecked(db, id)?.filter(|project| matches!(role(db, viewer, project), Ok(Some(_)))))
+    Ok(project_unchecked(db, id)?
+        .filter(|project| matches!(role(db, viewer, project), Ok(Some(_)))))
 }
 
 /// A project by row, whoever asks.
 pub(crate) fn project_unchecked(db: &Connection, id: i64) -> Result<Option<ProjectRow>> {
     let sql = format!("SELECT {COLUMNS} FROM projects p WHERE p.id = ?");
-    let entity: Option<i64> =
-        db.prepare_cached("SELECT entity_id FROM projects WHERE id = ?")?.query_row([id], |row| row.get(0)).optional()?;
-    let Some(entity) = entity else { return Ok(None) };
+    let entity: Option<i64> = db
+        .prepare_cached("SELECT entity_id FROM projects WHERE id = ?")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    let Some(entity) = entity else {
+        return Ok(None);
+    };
     let entity = Arc::new(accounts::entity(db, entity)?);
-    Ok(db.prepare_cached(&sql)?.query_row([id], |row| project_row(row, &entity)).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], |row| project_row(row, &entity))
+        .optional()?)
 }
 
 /// The project of that name, if `viewer` sees it.
-pub(crate) fn find(db: &Connection, viewer: Viewer, entity: &str, name: &str) -> Result<Option<ProjectRow>> {
-    let Some(entity) = accounts::entity_named(db, entity)? else { return Ok(None) };
+pub(crate) fn find(
+    db: &Connection,
+    viewer: Viewer,
+    entity: &str,
+    name: &str,
+) -> Result<Option<ProjectRow>> {
+    let Some(entity) = accounts::entity_named(db, entity)? else {
+        return Ok(None);
+    };
     find_in(db, viewer, &Arc::new(entity), name)
 }
 
 /// The same for an entity at hand.
-pub(crate) fn find_in(db: &Connection, viewer: Viewer, entity: &Arc<EntityRow>, name: &str) -> Result<Option<ProjectRow>> {
-    Ok(find_unchecked(db, entity, name)?.filter(|project| matches!(role(db, viewer, project), Ok(Some(_)))))
+pub(crate) fn find_in(
+    db: &Connection,
+    viewer: Viewer,
+    entity: &Arc<EntityRow>,
+    name: &str,
+) -> Result<Option<ProjectRow>> {
+    Ok(find_unchecked(db, entity, name)?
+        .filter(|project| matches!(role(db, viewer, project), Ok(Some(_)))))
 }
 
-fn find_unchecked(db: &Connection, entity: &Arc<EntityRow>, name: &str) -> Result<Option<ProjectRow>> {
+fn find_unchecked(
+    db: &Connection,
+    entity: &Arc<EntityRow>,
+    name: &str,
+) -> Result<Option<ProjectRow>> {
     let sql = format!("SELECT {COLUMNS} FROM projects p WHERE p.entity_id = ? AND p.name = ?");
-    Ok(db.prepare_cached(&sql)?.query_row(params![entity.id, name], |row| project_row(row, entity)).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![entity.id, name], |row| project_row(row, entity))
+        .optional()?)
 }
 
 /// What `viewer` may do in a project; none: it does not exist for them.
@@ -158,7 +186,12 @@ pub(crate) fn role(db: &Connection, viewer: Viewer, project: &ProjectRow) -> Res
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if the viewer does not see it, [`StoreError::Forbidden`] if they may only read.
-pub(crate) fn writable(db: &Connection, viewer: Viewer, entity: &str, name: &str) -> Result<ProjectRow> {
+pub(crate) fn writable(
+    db: &Connection,
+    viewer: Viewer,
+    entity: &str,
+    name: &str,
+) -> Result<ProjectRow> {
     let project = find(db, viewer, entity, name)?
         .ok_or_else(|| StoreError::not_found(format!("project '{name}' in entity '{entity}'")))?;
     check_writable(db, viewer, &project)?;
@@ -169,13 +202,21 @@ pub(crate) fn writable(db: &Connection, viewer: Viewer, entity: &str, name: &str
 pub(crate) fn check_writable(db: &Connection, viewer: Viewer, project: &ProjectRow) -> Result<()> {
     match role(db, viewer, project)? {
         Some(role) if role.writes() => Ok(()),
-        Some(_) => Err(StoreError::Forbidden(format!("project {}/{} is read-only for you", project.entity.name, project.name))),
+        Some(_) => Err(StoreError::Forbidden(format!(
+            "project {}/{} is read-only for you",
+            project.entity.name, project.name
+        ))),
         None => Err(StoreError::not_found("project")),
     }
 }
 
 /// The project of that name, made if missing and the viewer may make it. True: it is new.
-pub(crate) fn ensure(tx: &Transaction<'_>, viewer: Viewer, entity: &str, name: &str) -> Result<(ProjectRow, bool)> {
+pub(crate) fn ensure(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    entity: &str,
+    name: &str,
+) -> Result<(ProjectRow, bool)> {
     let owner = accounts::entity_named(tx, entity)?
         .ok_or_else(|| StoreError::not_found(format!("entity '{entity}'")))?;
     let owner = Arc::new(owner);
@@ -185,7 +226,9 @@ pub(crate) fn ensure(tx: &Transaction<'_>, viewer: Viewer, entity: &str, name: &
     }
     let role = accounts::role_in(tx, owner.id, viewer.user_id)?;
     if !viewer.admin && !role.is_some_and(Role::writes) {
-        return Err(StoreError::Forbidden(format!("you cannot create projects in entity '{entity}'")));
+        return Err(StoreError::Forbidden(format!(
+            "you cannot create projects in entity '{entity}'"
+        )));
     }
     check_name(name)?;
     let now = time::now();
@@ -199,8 +242,13 @@ pub(crate) fn ensure(tx: &Transaction<'_>, viewer: Viewer, entity: &str, name: &
 
 /// Refuses a name that cannot be a project's.
 fn check_name(name: &str) -> Result<()> {
-    if name.is_empty() || name.len() > 128 || name.contains(['/', '\\', '#', '?', '%', ':', '\r', '\n']) {
-        return Err(StoreError::invalid(format!("invalid project name {name:?}: cannot be empty, longer than 128 or contain / \\ # ? % :")));
+    if name.is_empty()
+        || name.len() > 128
+        || name.contains(['/', '\\', '#', '?', '%', ':', '\r', '\n'])
+    {
+        return Err(StoreError::invalid(format!(
+            "invalid project name {name:?}: cannot be empty, longer than 128 or contain / \\ # ? % :"
+        )));
     }
     Ok(())
 }
@@ -221,7 +269,10 @@ pub(crate) fn rename(tx: &Transaction<'_>, project: &ProjectRow, name: &str) -> 
     if find_unchecked(tx, &project.entity, name)?.is_some() {
         return Err(StoreError::Conflict(format!("project '{name}' exists")));
     }
-    tx.execute("UPDATE projects SET name = ?2, updated_at = ?3 WHERE id = ?1", params![project.id, name, time::now()])?;
+    tx.execute(
+        "UPDATE projects SET name = ?2, updated_at = ?3 WHERE id = ?1",
+        params![project.id, name, time::now()],
+    )?;
     Ok(())
 }
 
@@ -239,24 +290,47 @@ pub(crate) fn filter_key(name: &str) -> Option<Key> {
 }
 
 /// The projects of an entity that `viewer` sees, newest first unless ordered otherwise.
-pub(crate) fn listing(viewer: Viewer, entity: i64, filters: Option<&str>, order: Option<&str>) -> Result<Listing> {
+pub(crate) fn listing(
+    viewer: Viewer,
+    entity: i64,
+    filters: Option<&str>,
+    order: Option<&str>,
+) -> Result<Listing> {
     let mut condition = Condition::new("p.entity_id = ?", [Value::Integer(entity)]);
     condition.and_condition(filter::compile(filters, &filter_key)?);
     condition.and_condition(visible(viewer));
-    let order = Order::parse(order, Order { key: "p.id", descending: true }, |field| {
-        Some(match field {
-            "id" => "p.id",
-            "name" => "p.name",
-            "created_at" => "p.created_at",
-            "updated_at" => "p.updated_at",
-            _ => return None,
-        })
-    })?;
-    Ok(Listing { columns: COLUMNS, from: "projects p", id: "p.id", condition, order })
+    let order = Order::parse(
+        order,
+        Order {
+            key: "p.id",
+            descending: true,
+        },
+        |field| {
+            Some(match field {
+                "id" => "p.id",
+                "name" => "p.name",
+                "created_at" => "p.created_at",
+                "updated_at" => "p.updated_at",
+                _ => return None,
+            })
+        },
+    )?;
+    Ok(Listing {
+        columns: COLUMNS,
+        from: "projects p",
+        id: "p.id",
+        condition,
+        order,
+    })
 }
 
 /// A page of a project listing.
-pub(crate) fn page(db: &Connection, entity: &Arc<EntityRow>, listing: &Listing, request: &PageRequest) -> Result<Page<ProjectRow>> {
+pub(crate) fn page(
+    db: &Connection,
+    entity: &Arc<EntityRow>,
+    listing: &Listing,
+    request: &PageRequest,
+) -> Result<Page<ProjectRow>> {
     listing.page(db, request, |row| project_row(row, entity))
 }
 
@@ -265,7 +339,9 @@ pub(crate) fn members(db: &Connection, project: i64) -> Result<Vec<MemberRow>> {
     let mut statement = db.prepare_cached(
         "SELECT user_id, role FROM project_members WHERE project_id = ? AND user_id IS NOT NULL ORDER BY rowid",
     )?;
-    let rows = statement.query_map([project], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let rows = statement.query_map([project], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
     let mut members = Vec::new();
     for row in rows {
         let (id, role) = row?;
@@ -281,7 +357,9 @@ pub(crate) fn team_members(db: &Connection, project: i64) -> Result<Vec<(EntityR
     let mut statement = db.prepare_cached(
         "SELECT team_id, role FROM project_members WHERE project_id = ? AND team_id IS NOT NULL ORDER BY rowid",
     )?;
-    let rows = statement.query_map([project], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let rows = statement.query_map([project], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
     rows.map(|row| {
         let (id, role) = row?;
         Ok((accounts::entity(db, id)?, role))
@@ -290,8 +368,17 @@ pub(crate) fn team_members(db: &Connection, project: i64) -> Result<Vec<(EntityR
 }
 
 /// Sets, or with `None` ends, the membership of a user or team in a project.
-pub(crate) fn set_member(tx: &Transaction<'_>, project: i64, user: Option<i64>, team: Option<i64>, role: Option<Role>) -> Result<()> {
-    tx.execute("DELETE FROM project_members WHERE project_id = ? AND user_id IS ? AND team_id IS ?", params![project, user, team])?;
+pub(crate) fn set_member(
+    tx: &Transaction<'_>,
+    project: i64,
+    user: Option<i64>,
+    team: Option<i64>,
+    role: Option<Role>,
+) -> Result<()> {
+    tx.execute(
+        "DELETE FROM project_members WHERE project_id = ? AND user_id IS ? AND team_id IS ?",
+        params![project, user, team],
+    )?;
     if let Some(role) = role {
         tx.execute(
             "INSERT INTO project_members (project_id, user_id, team_id, role) VALUES (?, ?, ?, ?)",

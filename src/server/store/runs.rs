@@ -142,17 +142,28 @@ fn file_row(row: &Row<'_>) -> rusqlite::Result<RunFileRow> {
 /// A run by row.
 pub(crate) fn run(db: &Connection, id: i64) -> Result<Option<RunRow>> {
     let sql = format!("SELECT {COLUMNS} FROM runs r WHERE r.id = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([id], run_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], run_row)
+        .optional()?)
 }
 
 /// The run of that id in a project.
 pub(crate) fn named(db: &Connection, project: i64, name: &str) -> Result<Option<RunRow>> {
     let sql = format!("SELECT {COLUMNS} FROM runs r WHERE r.project_id = ? AND r.name = ?");
-    Ok(db.prepare_cached(&sql)?.query_row(params![project, name], run_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![project, name], run_row)
+        .optional()?)
 }
 
 /// The run of that id, made if missing. True: it is new.
-pub(crate) fn ensure(tx: &Transaction<'_>, project: i64, user: i64, name: &str) -> Result<(RunRow, bool)> {
+pub(crate) fn ensure(
+    tx: &Transaction<'_>,
+    project: i64,
+    user: i64,
+    name: &str,
+) -> Result<(RunRow, bool)> {
     if let Some(found) = named(tx, project, name)? {
         return Ok((found, false));
     }
@@ -184,7 +195,13 @@ pub(crate) fn update(tx: &Transaction<'_>, id: i64, change: &RunChange<'_>) -> R
 }
 
 /// Records that a run made or used a version.
-pub(crate) fn record(tx: &Transaction<'_>, run: i64, artifact: i64, direction: &str, used_as: Option<&str>) -> Result<()> {
+pub(crate) fn record(
+    tx: &Transaction<'_>,
+    run: i64,
+    artifact: i64,
+    direction: &str,
+    used_as: Option<&str>,
+) -> Result<()> {
     tx.execute(
         "INSERT INTO run_artifacts (run_id, artifact_id, direction, used_as) VALUES (?, ?, ?, ?)
          ON CONFLICT (run_id, direction, artifact_id) DO UPDATE SET used_as = COALESCE(excluded.used_as, used_as)",
@@ -197,7 +214,10 @@ pub(crate) fn record(tx: &Transaction<'_>, run: i64, artifact: i64, direction: &
 pub(crate) fn used_as(db: &Connection, run: i64, artifact: i64) -> Result<Option<String>> {
     let mut statement =
         db.prepare_cached("SELECT used_as FROM run_artifacts WHERE run_id = ? AND artifact_id = ? AND direction = 'input'")?;
-    Ok(statement.query_row([run, artifact], |row| row.get(0)).optional()?.flatten())
+    Ok(statement
+        .query_row([run, artifact], |row| row.get(0))
+        .optional()?
+        .flatten())
 }
 
 /// Deletes a run; what it logged stays.
@@ -211,7 +231,10 @@ pub(crate) fn delete(tx: &Transaction<'_>, id: i64) -> Result<()> {
 fn filter_key(name: &str) -> Option<Key> {
     for (prefix, column) in [("config.", "r.config"), ("summary_metrics.", "r.summary")] {
         if let Some(path) = name.strip_prefix(prefix) {
-            return Some(Key::Json { column, path: path.to_owned() });
+            return Some(Key::Json {
+                column,
+                path: path.to_owned(),
+            });
         }
     }
     Some(match name {
@@ -223,7 +246,10 @@ fn filter_key(name: &str) -> Option<Key> {
         "job_type" | "jobType" => Key::Text("r.job_type"),
         "created_at" | "createdAt" => Key::Time("r.created_at"),
         "updated_at" | "updatedAt" | "heartbeat_at" | "heartbeatAt" => Key::Time("r.updated_at"),
-        "tags" | "tag" => Key::Set { value: "j.value", from: "FROM json_each(r.tags) j WHERE 1" },
+        "tags" | "tag" => Key::Set {
+            value: "j.value",
+            from: "FROM json_each(r.tags) j WHERE 1",
+        },
         _ => return None,
     })
 }
@@ -232,30 +258,59 @@ fn filter_key(name: &str) -> Option<Key> {
 pub(crate) fn listing(project: i64, filters: Option<&str>, order: Option<&str>) -> Result<Listing> {
     let mut condition = Condition::new("r.project_id = ?", [Value::Integer(project)]);
     condition.and_condition(filter::compile(filters, &filter_key)?);
-    let order = Order::parse(order, Order { key: "r.id", descending: false }, |field| {
-        Some(match field {
-            "id" => "r.id",
-            "name" => "r.name",
-            "display_name" => "COALESCE(r.display_name, '')",
-            "created_at" | "createdAt" => "r.created_at",
-            "updated_at" | "updatedAt" | "heartbeat_at" | "heartbeatAt" => "r.updated_at",
-            "state" => "r.state",
-            _ => return None,
-        })
-    })?;
-    Ok(Listing { columns: COLUMNS, from: "runs r", id: "r.id", condition, order })
+    let order = Order::parse(
+        order,
+        Order {
+            key: "r.id",
+            descending: false,
+        },
+        |field| {
+            Some(match field {
+                "id" => "r.id",
+                "name" => "r.name",
+                "display_name" => "COALESCE(r.display_name, '')",
+                "created_at" | "createdAt" => "r.created_at",
+                "updated_at" | "updatedAt" | "heartbeat_at" | "heartbeatAt" => "r.updated_at",
+                "state" => "r.state",
+                _ => return None,
+            })
+        },
+    )?;
+    Ok(Listing {
+        columns: COLUMNS,
+        from: "runs r",
+        id: "r.id",
+        condition,
+        order,
+    })
 }
 
 /// The runs that use a version, in the order they began to.
 pub(crate) fn using(artifact: i64, filters: Option<&str>) -> Result<Listing> {
-    let mut condition = Condition::new("ra.artifact_id = ? AND ra.direction = 'input'", [Value::Integer(artifact)]);
+    let mut condition = Condition::new(
+        "ra.artifact_id = ? AND ra.direction = 'input'",
+        [Value::Integer(artifact)],
+    );
     condition.and_condition(filter::compile(filters, &filter_key)?);
     let from = "run_artifacts ra JOIN runs r ON r.id = ra.run_id";
-    Ok(Listing { columns: COLUMNS, from, id: "ra.id", condition, order: Order { key: "ra.id", descending: false } })
+    Ok(Listing {
+        columns: COLUMNS,
+        from,
+        id: "ra.id",
+        condition,
+        order: Order {
+            key: "ra.id",
+            descending: false,
+        },
+    })
 }
 
 /// A page of runs.
-pub(crate) fn page(db: &Connection, listing: &Listing, request: &PageRequest) -> Result<Page<RunRow>> {
+pub(crate) fn page(
+    db: &Connection,
+    listing: &Listing,
+    request: &PageRequest,
+) -> Result<Page<RunRow>> {
     listing.page(db, request, run_row)
 }
 
@@ -271,20 +326,39 @@ pub(crate) fn ensure_file(tx: &Transaction<'_>, run: i64, name: &str) -> Result<
 /// A file of a run.
 pub(crate) fn file(db: &Connection, run: i64, name: &str) -> Result<Option<RunFileRow>> {
     let sql = format!("SELECT {FILE} FROM run_files f WHERE f.run_id = ? AND f.name = ?");
-    Ok(db.prepare_cached(&sql)?.query_row(params![run, name], file_row).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row(params![run, name], file_row)
+        .optional()?)
 }
 
 /// The files of a run by name; with `names`, only those.
 pub(crate) fn files(run: i64, names: Option<&[&str]>) -> Result<Listing> {
     let mut condition = Condition::new("f.run_id = ?", [Value::Integer(run)]);
     if let Some(names) = names.filter(|names| !names.is_empty()) {
-        condition.and("f.name IN (SELECT value FROM json_each(?))", [Value::Text(serde_json::to_string(names)?)]);
+        condition.and(
+            "f.name IN (SELECT value FROM json_each(?))",
+            [Value::Text(serde_json::to_string(names)?)],
+        );
     }
-    Ok(Listing { columns: FILE, from: "run_files f", id: "f.id", condition, order: Order { key: "f.name", descending: false } })
+    Ok(Listing {
+        columns: FILE,
+        from: "run_files f",
+        id: "f.id",
+        condition,
+        order: Order {
+            key: "f.name",
+            descending: false,
+        },
+    })
 }
 
 /// A page of files.
-pub(crate) fn file_page(db: &Connection, listing: &Listing, request: &PageRequest) -> Result<Page<RunFileRow>> {
+pub(crate) fn file_page(
+    db: &Connection,
+    listing: &Listing,
+    request: &PageRequest,
+) -> Result<Page<RunFileRow>> {
     listing.page(db, request, file_row)
 }
 
@@ -296,6 +370,11 @@ pub(crate) fn delete_file(tx: &Transaction<'_>, id: i64) -> Result<()> {
 
 /// The run a file belongs to.
 pub(crate) fn run_of_file(db: &Connection, id: i64) -> Result<Option<RunRow>> {
-    let sql = format!("SELECT {COLUMNS} FROM runs r WHERE r.id = (SELECT run_id FROM run_files WHERE id = ?)");
-    Ok(db.prepare_cached(&sql)?.query_row([id], run_row).optional()?)
+    let sql = format!(
+        "SELECT {COLUMNS} FROM runs r WHERE r.id = (SELECT run_id FROM run_files WHERE id = ?)"
+    );
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], run_row)
+        .optional()?)
 }

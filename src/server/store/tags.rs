@@ -63,7 +63,12 @@ impl Owner {
 }
 
 fn tag_row(row: &Row<'_>) -> rusqlite::Result<TagRow> {
-    Ok(TagRow { id: row.get(0)?, name: row.get(1)?, category: row.get(2)?, attributes: row.get(3)? })
+    Ok(TagRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        category: row.get(2)?,
+        attributes: row.get(3)?,
+    })
 }
 
 /// The tags of a version or collection, in the order they were given.
@@ -83,13 +88,21 @@ pub(crate) fn of(db: &Connection, owner: Owner) -> Result<Vec<TagRow>> {
 /// [`StoreError::Invalid`] for a name that is no tag, or too many.
 pub(crate) fn add(tx: &Transaction<'_>, owner: Owner, tags: &[TagInput]) -> Result<()> {
     if tags.len() > MAX_TAGS {
-        return Err(StoreError::invalid(format!("at most {MAX_TAGS} tags at once")));
+        return Err(StoreError::invalid(format!(
+            "at most {MAX_TAGS} tags at once"
+        )));
     }
     let (table, column, id) = owner.table();
     for tag in tags {
-        let fits = tag.tag_name.chars().count() <= MAX_TAG && RULE.as_ref().is_some_and(|rule| rule.is_match(&tag.tag_name));
+        let fits = tag.tag_name.chars().count() <= MAX_TAG
+            && RULE
+                .as_ref()
+                .is_some_and(|rule| rule.is_match(&tag.tag_name));
         if !fits {
-            return Err(StoreError::invalid(format!("invalid tag {:?}: letters, digits, _, - and spaces between them", tag.tag_name)));
+            return Err(StoreError::invalid(format!(
+                "invalid tag {:?}: letters, digits, _, - and spaces between them",
+                tag.tag_name
+            )));
         }
         let category = tag.tag_category_name.as_deref().unwrap_or_default();
         let attributes = tag.attributes.as_deref().unwrap_or("{}");
@@ -112,11 +125,17 @@ pub(crate) fn remove(tx: &Transaction<'_>, owner: Owner, tags: &[TagInput]) -> R
         let found: Option<i64> = tx
             .query_row(
                 "SELECT id FROM tags WHERE name = ? AND category = ?",
-                params![tag.tag_name, tag.tag_category_name.as_deref().unwrap_or_default()],
+                params![
+                    tag.tag_name,
+                    tag.tag_category_name.as_deref().unwrap_or_default()
+                ],
                 |row| row.get(0),
             )
             .optional()?;
-        tx.execute(&format!("DELETE FROM {table} WHERE {column} = ? AND tag_id = ?"), params![id, found])?;
+        tx.execute(
+            &format!("DELETE FROM {table} WHERE {column} = ? AND tag_id = ?"),
+            params![id, found],
+        )?;
     }
     Ok(())
 }

@@ -40,7 +40,12 @@ mod tests {
 
     #[test]
     fn every_written_form_of_a_time_becomes_the_stored_one() {
-        for text in ["2026-01-31T12:34:56Z", "2026-01-31T12:34:56", "2026-01-31T13:34:56.5+01:00", "2026-01-31 12:34:56"] {
+        for text in [
+            "2026-01-31T12:34:56Z",
+            "2026-01-31T12:34:56",
+            "2026-01-31T13:34:56.5+01:00",
+            "2026-01-31 12:34:56",
+        ] {
             assert_eq!(normalize(text).unwrap(), "2026-01-31T12:34:56Z", "{text}");
         }
         assert_eq!(normalize("2026-01-31").unwrap(), "2026-01-31T00:00:00Z");

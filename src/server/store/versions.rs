@@ -96,7 +96,8 @@ pub(crate) struct VersionChange {
 
 const VERSION: &str = "a.id, a.sequence_id, a.digest, a.xxh128, a.state, a.description, a.metadata, a.labels, a.size, a.file_count, \
      a.history_step, a.ttl, a.run_id, a.user_id, a.distributed_id, a.manifest_id, a.created_at, a.updated_at";
-const MEMBERSHIP: &str = "m.id, m.collection_id, m.artifact_id, m.version_index, m.commit_hash, m.created_at";
+const MEMBERSHIP: &str =
+    "m.id, m.collection_id, m.artifact_id, m.version_index, m.commit_hash, m.created_at";
 /// Both, [`MEMBERSHIP`] first.
 const LISTED: &str = "m.id, m.collection_id, m.artifact_id, m.version_index, m.commit_hash, m.created_at, \
      a.id, a.sequence_id, a.digest, a.xxh128, a.state, a.description, a.metadata, a.labels, a.size, a.file_count, \
@@ -145,12 +146,21 @@ fn listed_row(row: &Row<'_>) -> rusqlite::Result<(MembershipRow, VersionRow)> {
 /// A version by row, whoever asks.
 pub(crate) fn version(db: &Connection, id: i64) -> Result<Option<VersionRow>> {
     let sql = format!("SELECT {VERSION} FROM artifacts a WHERE a.id = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([id], |row| version_row(row, 0)).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([id], |row| version_row(row, 0))
+        .optional()?)
 }
 
 /// A version by row, if `viewer` sees its own project or one it is linked into.
-pub(crate) fn visible_version(db: &Connection, viewer: Viewer, id: i64) -> Result<Option<VersionRow>> {
-    let Some(found) = version(db, id)? else { return Ok(None) };
+pub(crate) fn visible_version(
+    db: &Connection,
+    viewer: Viewer,
+    id: i64,
+) -> Result<Option<VersionRow>> {
+    let Some(found) = version(db, id)? else {
+        return Ok(None);
+    };
     if collections::visible_collection(db, viewer, found.sequence_id)?.is_some() {
         return Ok(Some(found));
     }
@@ -166,23 +176,40 @@ pub(crate) fn visible_version(db: &Connection, viewer: Viewer, id: i64) -> Resul
 ///
 /// # Errors
 /// [`StoreError::NotFound`] if `viewer` does not see it, [`StoreError::Forbidden`] if they may only read.
-pub(crate) fn writable_version(db: &Connection, viewer: Viewer, id: i64) -> Result<(VersionRow, CollectionRow)> {
-    let found = visible_version(db, viewer, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
-    let sequence = collections::collection(db, found.sequence_id)?.ok_or_else(|| StoreError::not_found("collection"))?;
-    let project = projects::project_unchecked(db, sequence.project_id)?.ok_or_else(|| StoreError::not_found("project"))?;
+pub(crate) fn writable_version(
+    db: &Connection,
+    viewer: Viewer,
+    id: i64,
+) -> Result<(VersionRow, CollectionRow)> {
+    let found =
+        visible_version(db, viewer, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
+    let sequence = collections::collection(db, found.sequence_id)?
+        .ok_or_else(|| StoreError::not_found("collection"))?;
+    let project = projects::project_unchecked(db, sequence.project_id)?
+        .ok_or_else(|| StoreError::not_found("project"))?;
     projects::check_writable(db, viewer, &project)?;
     Ok((found, sequence))
 }
 
 /// A version's place in one collection.
-pub(crate) fn membership(db: &Connection, collection: i64, artifact: i64) -> Result<Option<MembershipRow>> {
-    let sql = format!("SELECT {MEMBERSHIP} FROM memberships m WHERE m.collection_id = ? AND m.artifact_id = ?");
-    Ok(db.prepare_cached(&sql)?.query_row([collection, artifact], membership_row).optional()?)
+pub(crate) fn membership(
+    db: &Connection,
+    collection: i64,
+    artifact: i64,
+) -> Result<Option<MembershipRow>> {
+    let sql = format!(
+        "SELECT {MEMBERSHIP} FROM memberships m WHERE m.collection_id = ? AND m.artifact_id = ?"
+    );
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([collection, artifact], membership_row)
+        .optional()?)
 }
 
 /// All places of a version, the sequence first.
 pub(crate) fn memberships_of(db: &Connection, artifact: i64) -> Result<Vec<MembershipRow>> {
-    let sql = format!("SELECT {MEMBERSHIP} FROM memberships m WHERE m.artifact_id = ? ORDER BY m.id");
+    let sql =
+        format!("SELECT {MEMBERSHIP} FROM memberships m WHERE m.artifact_id = ? ORDER BY m.id");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([artifact], membership_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -190,14 +217,26 @@ pub(crate) fn memberships_of(db: &Connection, artifact: i64) -> Result<Vec<Membe
 
 /// The committed version of a collection that `name` means: `vN`, an alias, a digest or a commit hash;
 /// an empty name means `latest`.
-pub(crate) fn resolve(db: &Connection, collection: i64, name: &str) -> Result<Option<MembershipRow>> {
+pub(crate) fn resolve(
+    db: &Connection,
+    collection: i64,
+    name: &str,
+) -> Result<Option<MembershipRow>> {
     let name = if name.is_empty() { "latest" } else { name };
     let one = |test: &str, value: Value| -> Result<Option<MembershipRow>> {
-        let sql = format!("SELECT {MEMBERSHIP} FROM {test} AND m.state = 'COMMITTED' ORDER BY m.version_index DESC LIMIT 1");
-        Ok(db.prepare_cached(&sql)?.query_row(params![collection, value], membership_row).optional()?)
+        let sql = format!(
+            "SELECT {MEMBERSHIP} FROM {test} AND m.state = 'COMMITTED' ORDER BY m.version_index DESC LIMIT 1"
+        );
+        Ok(db
+            .prepare_cached(&sql)?
+            .query_row(params![collection, value], membership_row)
+            .optional()?)
     };
     if let Some(index) = aliases::version_number(name) {
-        return one("memberships m WHERE m.collection_id = ?1 AND m.version_index = ?2", Value::Integer(index));
+        return one(
+            "memberships m WHERE m.collection_id = ?1 AND m.version_index = ?2",
+            Value::Integer(index),
+        );
     }
     let text = || Value::Text(name.to_owned());
     if let Some(found) = one(
@@ -207,17 +246,26 @@ pub(crate) fn resolve(db: &Connection, collection: i64, name: &str) -> Result<Op
     )? {
         return Ok(Some(found));
     }
-    if let Some(found) = one("memberships m WHERE m.collection_id = ?1 AND m.commit_hash = ?2", text())? {
+    if let Some(found) = one(
+        "memberships m WHERE m.collection_id = ?1 AND m.commit_hash = ?2",
+        text(),
+    )? {
         return Ok(Some(found));
     }
-    one("memberships m JOIN artifacts a ON a.id = m.artifact_id WHERE m.collection_id = ?1 AND a.digest = ?2", text())
+    one(
+        "memberships m JOIN artifacts a ON a.id = m.artifact_id WHERE m.collection_id = ?1 AND a.digest = ?2",
+        text(),
+    )
 }
 
 /// Keys of version filters, those of registries included.
 pub(crate) fn filter_key(name: &str) -> Option<Key> {
     for prefix in ["metadata.", "artifact_metadata."] {
         if let Some(path) = name.strip_prefix(prefix) {
-            return Some(Key::Json { column: "a.metadata", path: path.to_owned() });
+            return Some(Key::Json {
+                column: "a.metadata",
+                path: path.to_owned(),
+            });
         }
     }
     Some(match name {
@@ -232,7 +280,10 @@ pub(crate) fn filter_key(name: &str) -> Option<Key> {
         "description" => Key::Text("a.description"),
         "size" | "artifact_size" => Key::Number("a.size"),
         "file_count" => Key::Number("a.file_count"),
-        "metadata" | "artifact_metadata" => Key::Json { column: "a.metadata", path: String::new() },
+        "metadata" | "artifact_metadata" => Key::Json {
+            column: "a.metadata",
+            path: String::new(),
+        },
         "alias" | "aliases" => Key::Set {
             value: "al.alias",
             from: "FROM aliases al WHERE al.artifact_id = m.artifact_id AND al.collection_id = m.collection_id",
@@ -263,14 +314,30 @@ fn order(text: Option<&str>, default: Order) -> Result<Order> {
 
 /// The versions of a collection, newest first unless ordered otherwise. Only committed ones, unless the
 /// filter speaks of states itself.
-pub(crate) fn listing(collection: i64, filters: Option<&str>, order_text: Option<&str>) -> Result<Listing> {
+pub(crate) fn listing(
+    collection: i64,
+    filters: Option<&str>,
+    order_text: Option<&str>,
+) -> Result<Listing> {
     let mut condition = Condition::new("m.collection_id = ?", [Value::Integer(collection)]);
     if !filter::mentions(filters, "state") {
         condition.and("m.state = 'COMMITTED'", []);
     }
     condition.and_condition(filter::compile(filters, &filter_key)?);
-    let order = order(order_text, Order { key: "m.version_index", descending: true })?;
-    Ok(Listing { columns: LISTED, from: "memberships m JOIN artifacts a ON a.id = m.artifact_id", id: "m.id", condition, order })
+    let order = order(
+        order_text,
+        Order {
+            key: "m.version_index",
+            descending: true,
+        },
+    )?;
+    Ok(Listing {
+        columns: LISTED,
+        from: "memberships m JOIN artifacts a ON a.id = m.artifact_id",
+        id: "m.id",
+        condition,
+        order,
+    })
 }
 
 /// The versions of all collections of an entity that `viewer` sees, newest membership first.
@@ -288,13 +355,28 @@ pub(crate) fn entity_listing(
     }
     condition.and("c.state = 'READY'", []);
     condition.and_condition(filter::compile(project_filters, &projects::filter_key)?);
-    condition.and_condition(filter::compile(collection_filters, &collections::filter_key)?);
+    condition.and_condition(filter::compile(
+        collection_filters,
+        &collections::filter_key,
+    )?);
     condition.and_condition(filter::compile(filters, &filter_key)?);
     condition.and_condition(projects::visible(viewer));
     let from = "memberships m JOIN artifacts a ON a.id = m.artifact_id JOIN collections c ON c.id = m.collection_id \
                 JOIN projects p ON p.id = c.project_id";
-    let order = order(order_text, Order { key: "m.id", descending: true })?;
-    Ok(Listing { columns: LISTED, from, id: "m.id", condition, order })
+    let order = order(
+        order_text,
+        Order {
+            key: "m.id",
+            descending: true,
+        },
+    )?;
+    Ok(Listing {
+        columns: LISTED,
+        from,
+        id: "m.id",
+        condition,
+        order,
+    })
 }
 
 /// The inputs or outputs of a run, in the order they were recorded.
@@ -306,22 +388,45 @@ pub(crate) fn run_listing(run: i64, direction: &str, filters: Option<&str>) -> R
     condition.and_condition(filter::compile(filters, &filter_key)?);
     let from = "run_artifacts ra JOIN artifacts a ON a.id = ra.artifact_id \
                 JOIN memberships m ON m.artifact_id = a.id AND m.collection_id = a.sequence_id";
-    Ok(Listing { columns: LISTED, from, id: "ra.id", condition, order: Order { key: "ra.id", descending: false } })
+    Ok(Listing {
+        columns: LISTED,
+        from,
+        id: "ra.id",
+        condition,
+        order: Order {
+            key: "ra.id",
+            descending: false,
+        },
+    })
 }
 
 /// A page of any of these listings.
-pub(crate) fn page(db: &Connection, listing: &Listing, request: &PageRequest) -> Result<Page<(MembershipRow, VersionRow)>> {
+pub(crate) fn page(
+    db: &Connection,
+    listing: &Listing,
+    request: &PageRequest,
+) -> Result<Page<(MembershipRow, VersionRow)>> {
     listing.page(db, request, listed_row)
 }
 
 /// The places of a version, as a page.
-pub(crate) fn membership_page(db: &Connection, artifact: i64, request: &PageRequest) -> Result<Page<MembershipRow>> {
+pub(crate) fn membership_page(
+    db: &Connection,
+    artifact: i64,
+    request: &PageRequest,
+) -> Result<Page<MembershipRow>> {
     let listing = Listing {
         columns: MEMBERSHIP,
         from: "memberships m JOIN collections c ON c.id = m.collection_id",
         id: "m.id",
-        condition: Condition::new("m.artifact_id = ? AND c.state = 'READY'", [Value::Integer(artifact)]),
-        order: Order { key: "m.id", descending: false },
+        condition: Condition::new(
+            "m.artifact_id = ? AND c.state = 'READY'",
+            [Value::Integer(artifact)],
+        ),
+        order: Order {
+            key: "m.id",
+            descending: false,
+        },
     };
     listing.page(db, request, membership_row)
 }
@@ -332,7 +437,10 @@ pub(crate) fn newest(db: &Connection, collection: i64) -> Result<Option<VersionR
         "SELECT {VERSION} FROM memberships m JOIN artifacts a ON a.id = m.artifact_id
          WHERE m.collection_id = ? AND m.state = 'COMMITTED' ORDER BY m.version_index DESC LIMIT 1"
     );
-    Ok(db.prepare_cached(&sql)?.query_row([collection], |row| version_row(row, 0)).optional()?)
+    Ok(db
+        .prepare_cached(&sql)?
+        .query_row([collection], |row| version_row(row, 0))
+        .optional()?)
 }
 
 /// Changes fields and tags of a version.
@@ -344,7 +452,9 @@ pub(crate) fn update(tx: &Transaction<'_>, id: i64, change: &VersionChange) -> R
         }
     }
     if change.ttl.is_some_and(|ttl| ttl < -2) {
-        return Err(StoreError::invalid("ttlDurationSeconds must be positive, -1 or -2"));
+        return Err(StoreError::invalid(
+            "ttlDurationSeconds must be positive, -1 or -2",
+        ));
     }
     tx.execute(
         "UPDATE artifacts SET description = COALESCE(?2, description), metadata = COALESCE(?3, metadata),
@@ -362,14 +472,32 @@ pub(crate) fn update(tx: &Transaction<'_>, id: i64, change: &VersionChange) -> R
 pub(crate) fn delete(tx: &Transaction<'_>, found: &VersionRow, delete_aliases: bool) -> Result<()> {
     let aliases = aliases::of_version(tx, found.id, None)?;
     if !delete_aliases && !aliases.is_empty() {
-        let names = aliases.iter().map(|row| row.alias.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(StoreError::Conflict(format!("cannot delete an artifact version with aliases ({names})")));
+        let names = aliases
+            .iter()
+            .map(|row| row.alias.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(StoreError::Conflict(format!(
+            "cannot delete an artifact version with aliases ({names})"
+        )));
     }
     tx.execute("DELETE FROM aliases WHERE artifact_id = ?", [found.id])?;
-    tx.execute("DELETE FROM memberships WHERE artifact_id = ? AND collection_id <> ?", [found.id, found.sequence_id])?;
-    tx.execute("UPDATE memberships SET state = 'DELETED' WHERE artifact_id = ?", [found.id])?;
-    tx.execute("UPDATE artifacts SET state = 'DELETED', updated_at = ?2 WHERE id = ?1", params![found.id, time::now()])?;
-    if aliases.iter().any(|row| row.alias == "latest" && row.collection_id == found.sequence_id) {
+    tx.execute(
+        "DELETE FROM memberships WHERE artifact_id = ? AND collection_id <> ?",
+        [found.id, found.sequence_id],
+    )?;
+    tx.execute(
+        "UPDATE memberships SET state = 'DELETED' WHERE artifact_id = ?",
+        [found.id],
+    )?;
+    tx.execute(
+        "UPDATE artifacts SET state = 'DELETED', updated_at = ?2 WHERE id = ?1",
+        params![found.id, time::now()],
+    )?;
+    if aliases
+        .iter()
+        .any(|row| row.alias == "latest" && row.collection_id == found.sequence_id)
+    {
         // `latest` stays on the newest version there is.
         if let Some(newest) = newest(tx, found.sequence_id)? {
             aliases::set(tx, found.sequence_id, newest.id, "latest")?;

@@ -134,10 +134,17 @@ impl Store {
     /// Creates a pending version, or answers the one that has this content or distributed id already.
     pub(crate) fn create_artifact(&self, viewer: Viewer, input: &CreateArtifact) -> Result<i64> {
         self.write(|tx| {
-            if let Some(region) = input.storage_region.as_deref().filter(|region| !region.is_empty() && *region != REGION) {
-                return Err(StoreError::invalid(format!("storage region '{region}' does not exist")));
+            if let Some(region) = input
+                .storage_region
+                .as_deref()
+                .filter(|region| !region.is_empty() && *region != REGION)
+            {
+                return Err(StoreError::invalid(format!(
+                    "storage region '{region}' does not exist"
+                )));
             }
-            let (project, _) = projects::ensure(tx, viewer, &input.entity_name, &input.project_name)?;
+            let (project, _) =
+                projects::ensure(tx, viewer, &input.entity_name, &input.project_name)?;
             let sequence = sequence_for(tx, project.id, input)?;
             let run = match input.run_name.as_deref() {
                 Some(name) => Some(runs::ensure(tx, project.id, viewer.user_id, name)?.0.id),
@@ -152,7 +159,10 @@ impl Store {
                 None => insert(tx, viewer, &sequence, input, xxh128, run)?,
             };
             if let Some(client) = &input.client_id {
-                tx.execute("INSERT OR REPLACE INTO client_ids (client_id, artifact_id) VALUES (?, ?)", params![client, id])?;
+                tx.execute(
+                    "INSERT OR REPLACE INTO client_ids (client_id, artifact_id) VALUES (?, ?)",
+                    params![client, id],
+                )?;
             }
             Ok(id)
         })
@@ -161,14 +171,19 @@ impl Store {
     /// The artifact a client made under its own id.
     pub(crate) fn client_id(&self, client: &str) -> Result<Option<i64>> {
         self.read(|db| {
-            let mut statement = db.prepare_cached("SELECT artifact_id FROM client_ids WHERE client_id = ?")?;
+            let mut statement =
+                db.prepare_cached("SELECT artifact_id FROM client_ids WHERE client_id = ?")?;
             Ok(statement.query_row([client], |row| row.get(0)).optional()?)
         })
     }
 
     /// Announces a manifest. For a full or incremental one the second announcement is the same manifest;
     /// each distributed writer has its own patch.
-    pub(crate) fn create_manifest(&self, viewer: Viewer, input: &CreateManifest) -> Result<ManifestRow> {
+    pub(crate) fn create_manifest(
+        &self,
+        viewer: Viewer,
+        input: &CreateManifest,
+    ) -> Result<ManifestRow> {
         self.write(|tx| {
             let artifact = pending(tx, viewer, &input.artifact_id)?;
             let base = base_id(input.base_artifact_id.as_deref())?;
@@ -193,7 +208,11 @@ impl Store {
     }
 
     /// Says which bytes an announced manifest will have.
-    pub(crate) fn update_manifest(&self, viewer: Viewer, input: &UpdateManifest) -> Result<ManifestRow> {
+    pub(crate) fn update_manifest(
+        &self,
+        viewer: Viewer,
+        input: &UpdateManifest,
+    ) -> Result<ManifestRow> {
         self.write(|tx| {
             let id = Kind::Manifest.parse(&input.manifest_id).ok_or_else(|| StoreError::not_found("manifest"))?;
             let row = manifests::manifest(tx, id)?.ok_or_else(|| StoreError::not_found("manifest"))?;
@@ -209,13 +228,20 @@ impl Store {
     }
 
     /// Where the files of new versions go, in the order asked.
-    pub(crate) fn create_files(&self, viewer: Viewer, specs: &[FileSpec]) -> Result<Vec<FileTarget>> {
+    pub(crate) fn create_files(
+        &self,
+        viewer: Viewer,
+        specs: &[FileSpec],
+    ) -> Result<Vec<FileTarget>> {
         self.write(|tx| {
             let mut checked: Option<(String, VersionRow, i64)> = None;
             let mut targets = Vec::with_capacity(specs.len());
             for spec in specs {
                 // A batch is of one artifact; its permission is checked once.
-                if checked.as_ref().is_none_or(|(id, _, _)| *id != spec.artifact_id) {
+                if checked
+                    .as_ref()
+                    .is_none_or(|(id, _, _)| *id != spec.artifact_id)
+                {
                     let artifact = pending(tx, viewer, &spec.artifact_id)?;
                     let entity = entity_of(tx, artifact.sequence_id)?;
                     checked = Some((spec.artifact_id.clone(), artifact, entity));
@@ -229,10 +255,21 @@ impl Store {
     }
 
     /// Records that a run uses a version; answers both rows.
-    pub(crate) fn use_artifact(&self, viewer: Viewer, entity: &str, project: &str, run: &str, artifact: &str, used_as: Option<&str>) -> Result<(i64, i64)> {
+    pub(crate) fn use_artifact(
+        &self,
+        viewer: Viewer,
+        entity: &str,
+        project: &str,
+        run: &str,
+        artifact: &str,
+        used_as: Option<&str>,
+    ) -> Result<(i64, i64)> {
         self.write(|tx| {
-            let id = Kind::Artifact.parse(artifact).ok_or_else(|| StoreError::not_found("artifact"))?;
-            let found = versions::visible_version(tx, viewer, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
+            let id = Kind::Artifact
+                .parse(artifact)
+                .ok_or_else(|| StoreError::not_found("artifact"))?;
+            let found = versions::visible_version(tx, viewer, id)?
+                .ok_or_else(|| StoreError::not_found("artifact"))?;
             let project = projects::writable(tx, viewer, entity, project)?;
             let (run, _) = runs::ensure(tx, project.id, viewer.user_id, run)?;
             runs::record(tx, run.id, found.id, "input", used_as)?;
@@ -243,26 +280,41 @@ impl Store {
 
 /// The entity that owns a collection's project.
 pub(crate) fn entity_of(tx: &Transaction<'_>, collection: i64) -> Result<i64> {
-    Ok(tx.prepare_cached("SELECT entity_id FROM collections WHERE id = ?")?.query_row([collection], |row| row.get(0))?)
+    Ok(tx
+        .prepare_cached("SELECT entity_id FROM collections WHERE id = ?")?
+        .query_row([collection], |row| row.get(0))?)
 }
 
 fn base_id(id: Option<&str>) -> Result<Option<i64>> {
     id.filter(|id| !id.is_empty())
-        .map(|id| Kind::Artifact.parse(id).ok_or_else(|| StoreError::not_found("base artifact")))
+        .map(|id| {
+            Kind::Artifact
+                .parse(id)
+                .ok_or_else(|| StoreError::not_found("base artifact"))
+        })
         .transpose()
 }
 
 /// The pending version of that id, if `viewer` may write it.
 fn pending(tx: &Transaction<'_>, viewer: Viewer, id: &str) -> Result<VersionRow> {
-    let id = Kind::Artifact.parse(id).ok_or_else(|| StoreError::not_found("artifact"))?;
+    let id = Kind::Artifact
+        .parse(id)
+        .ok_or_else(|| StoreError::not_found("artifact"))?;
     let (found, _) = versions::writable_version(tx, viewer, id)?;
     if found.state != "PENDING" {
-        return Err(StoreError::Conflict(format!("the artifact is {}, its content cannot change", found.state)));
+        return Err(StoreError::Conflict(format!(
+            "the artifact is {}, its content cannot change",
+            found.state
+        )));
     }
     Ok(found)
 }
 
-fn sequence_for(tx: &Transaction<'_>, project: i64, input: &CreateArtifact) -> Result<CollectionRow> {
+fn sequence_for(
+    tx: &Transaction<'_>,
+    project: i64,
+    input: &CreateArtifact,
+) -> Result<CollectionRow> {
     let name = input
         .artifact_collection_name
         .as_deref()
@@ -271,11 +323,16 @@ fn sequence_for(tx: &Transaction<'_>, project: i64, input: &CreateArtifact) -> R
     let Some(found) = collections::named(tx, project, name)? else {
         let kind = collections::ensure_type(tx, project, &input.artifact_type_name, None)?;
         let made = collections::create(tx, &kind, false, name, None)?;
-        tx.execute("UPDATE collections SET client_id = ?2 WHERE id = ?1", params![made.id, input.sequence_client_id])?;
+        tx.execute(
+            "UPDATE collections SET client_id = ?2 WHERE id = ?1",
+            params![made.id, input.sequence_client_id],
+        )?;
         return Ok(made);
     };
     if found.portfolio {
-        return Err(StoreError::Conflict(format!("'{name}' holds links, nothing can be logged to it")));
+        return Err(StoreError::Conflict(format!(
+            "'{name}' holds links, nothing can be logged to it"
+        )));
     }
     let kind = collections::artifact_type(tx, found.type_id)?;
     if kind.name != input.artifact_type_name {
@@ -289,7 +346,12 @@ fn sequence_for(tx: &Transaction<'_>, project: i64, input: &CreateArtifact) -> R
 
 /// What answers the request without a new version: a pending one of the same distributed id, or a
 /// committed one with the same content (the newest of several).
-fn existing(tx: &Transaction<'_>, sequence: &CollectionRow, input: &CreateArtifact, xxh128: bool) -> Result<Option<VersionRow>> {
+fn existing(
+    tx: &Transaction<'_>,
+    sequence: &CollectionRow,
+    input: &CreateArtifact,
+    xxh128: bool,
+) -> Result<Option<VersionRow>> {
     let id: Option<i64> = if let Some(distributed) = &input.distributed_id {
         tx.query_row(
             "SELECT id FROM artifacts WHERE sequence_id = ? AND distributed_id = ? AND state = 'PENDING'",
@@ -310,9 +372,20 @@ fn existing(tx: &Transaction<'_>, sequence: &CollectionRow, input: &CreateArtifa
     id.map_or(Ok(None), |id| versions::version(tx, id))
 }
 
-fn reuse(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, found: &VersionRow, input: &CreateArtifact, run: Option<i64>) -> Result<()> {
+fn reuse(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    sequence: &CollectionRow,
+    found: &VersionRow,
+    input: &CreateArtifact,
+    run: Option<i64>,
+) -> Result<()> {
     if found.state == "PENDING" {
-        let known: String = tx.query_row("SELECT pending_aliases FROM artifacts WHERE id = ?", [found.id], |row| row.get(0))?;
+        let known: String = tx.query_row(
+            "SELECT pending_aliases FROM artifacts WHERE id = ?",
+            [found.id],
+            |row| row.get(0),
+        )?;
         let mut aliases: Vec<String> = serde_json::from_str(&known)?;
         for alias in &input.aliases {
             if !aliases.contains(&alias.alias) {
@@ -326,7 +399,13 @@ fn reuse(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, found: 
         )?;
         return Ok(());
     }
-    aliases::set_all(tx, viewer, sequence, found.id, input.aliases.iter().map(|alias| alias.alias.as_str()))?;
+    aliases::set_all(
+        tx,
+        viewer,
+        sequence,
+        found.id,
+        input.aliases.iter().map(|alias| alias.alias.as_str()),
+    )?;
     tags::add(tx, Owner::Artifact(found.id), &input.tags)?;
     match run {
         Some(run) => runs::record(tx, run, found.id, "output", None),
@@ -334,14 +413,25 @@ fn reuse(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, found: 
     }
 }
 
-fn insert(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, input: &CreateArtifact, xxh128: bool, run: Option<i64>) -> Result<i64> {
+fn insert(
+    tx: &Transaction<'_>,
+    viewer: Viewer,
+    sequence: &CollectionRow,
+    input: &CreateArtifact,
+    xxh128: bool,
+    run: Option<i64>,
+) -> Result<i64> {
     for (what, text) in [("metadata", &input.metadata), ("labels", &input.labels)] {
         if let Some(text) = text {
             serde_json::from_str::<serde::de::IgnoredAny>(text)
                 .map_err(|error| StoreError::invalid(format!("{what} is not JSON: {error}")))?;
         }
     }
-    let aliases: Vec<&str> = input.aliases.iter().map(|alias| alias.alias.as_str()).collect();
+    let aliases: Vec<&str> = input
+        .aliases
+        .iter()
+        .map(|alias| alias.alias.as_str())
+        .collect();
     for alias in &aliases {
         if aliases::version_number(alias).is_none() {
             aliases::check(tx, viewer, sequence, alias)?;
@@ -365,7 +455,13 @@ fn insert(tx: &Transaction<'_>, viewer: Viewer, sequence: &CollectionRow, input:
 }
 
 /// Puts a version into a collection.
-pub(crate) fn insert_membership(tx: &Transaction<'_>, collection: i64, artifact: i64, index: i64, state: &str) -> Result<i64> {
+pub(crate) fn insert_membership(
+    tx: &Transaction<'_>,
+    collection: i64,
+    artifact: i64,
+    index: i64,
+    state: &str,
+) -> Result<i64> {
     let hash = hex::encode(rand::random::<[u8; 10]>());
     tx.prepare_cached(
         "INSERT INTO memberships (entity_id, collection_id, artifact_id, version_index, commit_hash, state, created_at)
@@ -375,9 +471,18 @@ pub(crate) fn insert_membership(tx: &Transaction<'_>, collection: i64, artifact:
     Ok(tx.last_insert_rowid())
 }
 
-fn target(tx: &Transaction<'_>, artifact: &VersionRow, entity: i64, spec: &FileSpec) -> Result<FileTarget> {
-    let md5 = Digest::from_base64(Algorithm::Md5, &spec.md5)
-        .ok_or_else(|| StoreError::invalid(format!("md5 {:?} of file '{}' is not base64 of 16 bytes", spec.md5, spec.name)))?;
+fn target(
+    tx: &Transaction<'_>,
+    artifact: &VersionRow,
+    entity: i64,
+    spec: &FileSpec,
+) -> Result<FileTarget> {
+    let md5 = Digest::from_base64(Algorithm::Md5, &spec.md5).ok_or_else(|| {
+        StoreError::invalid(format!(
+            "md5 {:?} of file '{}' is not base64 of 16 bytes",
+            spec.md5, spec.name
+        ))
+    })?;
     let birth: Option<i64> = tx
         .prepare_cached("SELECT artifact_id FROM births WHERE entity_id = ? AND md5 = ?")?
         .query_row(params![entity, md5.bytes], |row| row.get(0))
@@ -388,7 +493,11 @@ fn target(tx: &Transaction<'_>, artifact: &VersionRow, entity: i64, spec: &FileS
             "INSERT INTO uploads (artifact_id, md5, parts) VALUES (?, ?, ?)",
             params![artifact.id, md5.bytes, spec.upload_parts_input.len()],
         )?;
-        let numbers = spec.upload_parts_input.iter().map(|part| part.part_number).collect();
+        let numbers = spec
+            .upload_parts_input
+            .iter()
+            .map(|part| part.part_number)
+            .collect();
         multipart = Some((tx.last_insert_rowid(), numbers));
     }
     Ok(FileTarget {

@@ -1,0 +1,876 @@
+//! The store as its users see it: writers at once, pages, filters, crashes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{collections::BTreeSet, io::Write as _, sync::Arc};
+
+use serde_json::json;
+
+use super::{
+    page::{Page, PageRequest},
+    projects::Viewer,
+    writing::{CreateArtifact, CreateManifest, FileSpec},
+    *,
+};
+use crate::server::digest::{Algorithm, Digest};
+
+/// A store with one user who is no admin.
+struct World {
+    dir: tempfile::TempDir,
+    store: Arc<Store>,
+    me: Viewer,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(dir.path()).unwrap());
+        let made = store.create_user(Some("ann"), false).unwrap();
+        let owner = store.key_owner(&made.api_key).unwrap().unwrap();
+        let me = Viewer {
+            user_id: owner.user_id,
+            admin: false,
+        };
+        Self { dir, store, me }
+    }
+
+    fn collection(&self, name: &str) -> i64 {
+        let found = self.store.read(|db| {
+            let project = projects::find(db, self.me, "ann", "p")?.unwrap();
+            collections::named(db, project.id, name)
+        });
+        found.unwrap().unwrap().id
+    }
+
+    fn indexes(&self, name: &str, filters: Option<&str>, order: Option<&str>) -> Result<Vec<i64>> {
+        let listing = versions::listing(self.collection(name), filters, order)?;
+        let page = self
+            .store
+            .read(|db| versions::page(db, &listing, &PageRequest::default()))?;
+        assert_eq!(
+            self.store.read(|db| listing.count(db))?,
+            page.items.len() as i64
+        );
+        Ok(page
+            .items
+            .iter()
+            .map(|(_, (member, _))| member.version_index().unwrap_or(-1))
+            .collect())
+    }
+
+    fn resolved(&self, collection: &str, name: &str) -> Option<i64> {
+        let id = self.collection(collection);
+        self.store
+            .read(|db| versions::resolve(db, id, name))
+            .unwrap()
+            .and_then(|member| member.version_index())
+    }
+}
+
+fn spec(name: &str, digest: &str, extra: serde_json::Value) -> CreateArtifact {
+    let mut input = json!({
+        "entityName": "ann", "projectName": "p", "runName": "r1", "artifactTypeName": "t",
+        "artifactCollectionName": name, "digest": digest, "digestAlgorithm": "MANIFEST_MD5",
+        "enableDigestDeduplication": true, "clientID": format!("client-{name}-{digest}"),
+        "aliases": [{"alias": "latest", "artifactCollectionName": name}],
+    });
+    for (key, value) in extra.as_object().unwrap() {
+        input[key] = value.clone();
+    }
+    serde_json::from_value(input).unwrap()
+}
+
+fn send(store: &Store, object: &str, bytes: &[u8]) -> Result<blobs::Received> {
+    let mut receiver = store.begin_receive(object)?;
+    receiver.write_all(bytes).unwrap();
+    store.finish_receive(receiver)
+}
+
+/// Uploads files and manifest of a pending artifact, the way the client library does.
+fn upload(world: &World, id: i64, kind: &str, files: &[(&str, &[u8])]) -> usize {
+    let artifact = Kind::Artifact.id(id);
+    let specs: Vec<FileSpec> = files
+        .iter()
+        .map(|(name, bytes)| {
+            let md5 = Digest::of(Algorithm::Md5, bytes).base64();
+            serde_json::from_value(json!({"artifactID": artifact, "name": name, "md5": md5}))
+                .unwrap()
+        })
+        .collect();
+    let targets = world.store.create_files(world.me, &specs).unwrap();
+    let mut sent = 0;
+    let mut contents = serde_json::Map::new();
+    for (target, (name, bytes)) in targets.iter().zip(files) {
+        assert_eq!(target.name, *name);
+        if !target.present {
+            send(&world.store, &target.object, bytes).unwrap();
+            sent += 1;
+        }
+        let birth = Kind::Artifact.id(target.birth);
+        contents.insert(
+            (*name).into(),
+            json!({"digest": target.md5.base64(), "size": bytes.len(), "birthArtifactID": birth}),
+        );
+    }
+    announce(world, &artifact, kind, &contents);
+    sent
+}
+
+fn announce(
+    world: &World,
+    artifact: &str,
+    kind: &str,
+    contents: &serde_json::Map<String, serde_json::Value>,
+) {
+    let body = json!({"version": 1, "storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {}, "contents": contents}).to_string();
+    let digest = Digest::of(Algorithm::Md5, body.as_bytes()).base64();
+    let input: CreateManifest = serde_json::from_value(
+        json!({"artifactID": artifact, "name": "wandb_manifest.json", "type": kind, "digest": digest}),
+    )
+    .unwrap();
+    let row = world.store.create_manifest(world.me, &input).unwrap();
+    send(
+        &world.store,
+        &objects::manifest_object(row.id),
+        body.as_bytes(),
+    )
+    .unwrap();
+}
+
+/// Logs a version of one file; the digest is the content.
+fn log(world: &World, name: &str, content: &str, extra: serde_json::Value) -> i64 {
+    let id = world
+        .store
+        .create_artifact(world.me, &spec(name, content, extra))
+        .unwrap();
+    upload(world, id, "FULL", &[("a.txt", content.as_bytes())]);
+    world
+        .store
+        .commit_artifact(world.me, &Kind::Artifact.id(id))
+        .unwrap()
+}
+
+#[test]
+fn eight_writers_at_once_get_contiguous_numbers_and_one_latest() {
+    let world = World::new();
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let world = &world;
+            scope.spawn(move || {
+                for turn in 0..5 {
+                    log(world, "c", &format!("{writer}-{turn}"), json!({}));
+                }
+            });
+        }
+    });
+    assert_eq!(
+        world.indexes("c", None, Some("+version_index")).unwrap(),
+        (0..40).collect::<Vec<_>>()
+    );
+    assert_eq!(world.resolved("c", "latest"), Some(39));
+    assert_eq!(world.resolved("c", ""), Some(39));
+}
+
+#[test]
+fn the_same_content_is_no_new_version_and_takes_the_aliases() {
+    let world = World::new();
+    let first = log(&world, "c", "one", json!({}));
+    log(&world, "c", "two", json!({}));
+    let again = world
+        .store
+        .create_artifact(
+            world.me,
+            &spec(
+                "c",
+                "one",
+                json!({"aliases": [{"alias": "best"}], "clientID": "x"}),
+            ),
+        )
+        .unwrap();
+    assert_eq!(again, first);
+    assert_eq!(world.resolved("c", "best"), Some(0));
+    assert_eq!(world.store.client_id("x").unwrap(), Some(first));
+    assert_eq!(world.indexes("c", None, None).unwrap(), [1, 0]);
+}
+
+#[test]
+fn content_an_entity_has_is_not_asked_for_again() {
+    let world = World::new();
+    let one = world
+        .store
+        .create_artifact(world.me, &spec("c", "d1", json!({})))
+        .unwrap();
+    assert_eq!(
+        upload(&world, one, "FULL", &[("a", b"same"), ("b", b"other")]),
+        2
+    );
+    let two = world
+        .store
+        .create_artifact(world.me, &spec("c2", "d2", json!({})))
+        .unwrap();
+    assert_eq!(
+        upload(&world, two, "FULL", &[("z", b"same"), ("b", b"new")]),
+        1
+    );
+    // Another entity does not learn that the content exists.
+    let bob = world.store.create_user(Some("bob"), false).unwrap();
+    let bob = world.store.key_owner(&bob.api_key).unwrap().unwrap();
+    let bob = Viewer {
+        user_id: bob.user_id,
+        admin: false,
+    };
+    let theirs = world
+        .store
+        .create_artifact(bob, &spec("c", "d1", json!({"entityName": "bob"})))
+        .unwrap();
+    let file: FileSpec = serde_json::from_value(
+        json!({"artifactID": Kind::Artifact.id(theirs), "name": "a", "md5": Digest::of(Algorithm::Md5, b"same").base64()}),
+    )
+    .unwrap();
+    assert!(!world.store.create_files(bob, &[file]).unwrap()[0].present);
+}
+
+#[test]
+fn an_alias_is_on_one_version_only() {
+    let world = World::new();
+    for content in ["one", "two", "three"] {
+        log(
+            &world,
+            "c",
+            content,
+            json!({"aliases": [{"alias": "best"}, {"alias": "v7"}]}),
+        );
+    }
+    assert_eq!(world.resolved("c", "best"), Some(2));
+    assert_eq!(world.resolved("c", "v7"), None);
+    let first = world.resolved("c", "v0");
+    assert_eq!(first, Some(0));
+}
+
+#[test]
+fn a_version_is_not_listed_before_its_commit_nor_after_its_deletion() {
+    let world = World::new();
+    log(&world, "c", "one", json!({}));
+    let two = world
+        .store
+        .create_artifact(world.me, &spec("c", "two", json!({})))
+        .unwrap();
+    assert_eq!(world.indexes("c", None, None).unwrap(), [0]);
+    assert_eq!(
+        world
+            .indexes("c", Some(r#"{"state": "PENDING"}"#), None)
+            .unwrap(),
+        [-1]
+    );
+    upload(&world, two, "FULL", &[("a", b"two")]);
+    world
+        .store
+        .commit_artifact(world.me, &Kind::Artifact.id(two))
+        .unwrap();
+    let delete = |force| {
+        world
+            .store
+            .write(|tx| versions::delete(tx, &versions::version(tx, two)?.unwrap(), force))
+    };
+    assert!(matches!(delete(false), Err(StoreError::Conflict(_))));
+    delete(true).unwrap();
+    assert_eq!(world.indexes("c", None, None).unwrap(), [0]);
+    assert_eq!(world.resolved("c", "latest"), Some(0));
+    log(&world, "c", "three", json!({}));
+    assert_eq!(world.indexes("c", None, None).unwrap(), [2, 0]);
+}
+
+#[test]
+fn a_commit_without_its_content_is_refused_and_can_be_done_later() {
+    let world = World::new();
+    let id = world
+        .store
+        .create_artifact(world.me, &spec("c", "one", json!({})))
+        .unwrap();
+    let artifact = Kind::Artifact.id(id);
+    assert!(matches!(
+        world.store.commit_artifact(world.me, &artifact),
+        Err(StoreError::Conflict(_))
+    ));
+    let digest = Digest::of(Algorithm::Md5, b"missing").base64();
+    announce(
+        &world,
+        &artifact,
+        "FULL",
+        json!({"a": {"digest": digest, "size": 7}})
+            .as_object()
+            .unwrap(),
+    );
+    assert!(matches!(
+        world.store.commit_artifact(world.me, &artifact),
+        Err(StoreError::Conflict(_))
+    ));
+    assert!(world.indexes("c", None, None).unwrap().is_empty());
+    upload(&world, id, "FULL", &[("a", b"missing")]);
+    world.store.commit_artifact(world.me, &artifact).unwrap();
+    assert_eq!(world.indexes("c", None, None).unwrap(), [0]);
+}
+
+#[test]
+fn an_upload_of_other_bytes_than_announced_is_refused() {
+    let world = World::new();
+    let id = world
+        .store
+        .create_artifact(world.me, &spec("c", "one", json!({})))
+        .unwrap();
+    let md5 = Digest::of(Algorithm::Md5, b"right");
+    let object = writing::file_object(1, id, md5);
+    assert!(matches!(
+        send(&world.store, &object, b"wrong"),
+        Err(StoreError::Invalid(_))
+    ));
+    assert!(world.store.locate(&object).is_err());
+    send(&world.store, &object, b"right").unwrap();
+    assert_eq!(world.store.locate(&object).unwrap().size, 5);
+    for bad in [
+        "wandb_artifacts/1/1/../../../etc/passwd",
+        "parts/x/y",
+        "/etc/passwd",
+        "manifests/1",
+    ] {
+        assert!(world.store.begin_receive(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_incremental_version_is_the_base_with_the_changes() {
+    let world = World::new();
+    let base = world
+        .store
+        .create_artifact(world.me, &spec("c", "d0", json!({})))
+        .unwrap();
+    upload(&world, base, "FULL", &[("a", b"1"), ("b", b"22")]);
+    world
+        .store
+        .commit_artifact(world.me, &Kind::Artifact.id(base))
+        .unwrap();
+    let next = world
+        .store
+        .create_artifact(world.me, &spec("c", "d1", json!({})))
+        .unwrap();
+    let announced: CreateManifest = serde_json::from_value(json!({
+        "artifactID": Kind::Artifact.id(next), "baseArtifactID": Kind::Artifact.id(base),
+        "name": "wandb_manifest.json", "type": "INCREMENTAL", "digest": ""
+    }))
+    .unwrap();
+    world.store.create_manifest(world.me, &announced).unwrap();
+    upload(
+        &world,
+        next,
+        "INCREMENTAL",
+        &[("b", b"333"), ("c", b"4444")],
+    );
+    world
+        .store
+        .commit_artifact(world.me, &Kind::Artifact.id(next))
+        .unwrap();
+    let row = world
+        .store
+        .read(|db| versions::version(db, next))
+        .unwrap()
+        .unwrap();
+    assert_eq!((row.file_count, row.size), (3, 1 + 3 + 4));
+    let object = objects::manifest_object(row.manifest_id.unwrap());
+    let blob = world
+        .store
+        .blobs()
+        .open_blob(world.store.locate(&object).unwrap().md5)
+        .unwrap();
+    let mut paths = Vec::new();
+    manifests::parse(blob, &mut |path, entry| {
+        paths.push((path, entry.size));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(
+        paths,
+        [
+            ("a".into(), Some(1)),
+            ("b".into(), Some(3)),
+            ("c".into(), Some(4))
+        ]
+    );
+}
+
+#[test]
+fn distributed_writers_share_one_pending_version_and_their_patches_merge() {
+    let world = World::new();
+    let input = || spec("c", "d", json!({"distributedID": "group"}));
+    let one = world.store.create_artifact(world.me, &input()).unwrap();
+    assert_eq!(
+        world.store.create_artifact(world.me, &input()).unwrap(),
+        one
+    );
+    upload(&world, one, "PATCH", &[("a", b"1")]);
+    upload(&world, one, "PATCH", &[("b", b"2")]);
+    world
+        .store
+        .commit_artifact(world.me, &Kind::Artifact.id(one))
+        .unwrap();
+    assert_eq!(
+        world
+            .store
+            .read(|db| versions::version(db, one))
+            .unwrap()
+            .unwrap()
+            .file_count,
+        2
+    );
+}
+
+#[test]
+fn parts_of_a_multipart_upload_become_one_blob() {
+    let world = World::new();
+    let id = world
+        .store
+        .create_artifact(world.me, &spec("c", "d", json!({})))
+        .unwrap();
+    let artifact = Kind::Artifact.id(id);
+    let md5 = Digest::of(Algorithm::Md5, b"firstsecond");
+    let file: FileSpec = serde_json::from_value(json!({
+        "artifactID": artifact, "name": "big", "md5": md5.base64(),
+        "uploadPartsInput": [{"partNumber": 1, "hexMD5": ""}, {"partNumber": 2, "hexMD5": ""}],
+    }))
+    .unwrap();
+    let target = world
+        .store
+        .create_files(world.me, &[file])
+        .unwrap()
+        .remove(0);
+    let (upload, numbers) = target.multipart.unwrap();
+    assert_eq!(numbers, [1, 2]);
+    let mut parts = Vec::new();
+    for (number, bytes) in [(1, b"first".as_slice()), (2, b"second")] {
+        let received = send(&world.store, &objects::part_object(upload, number), bytes).unwrap();
+        parts.push(
+            serde_json::from_value(
+                json!({"partNumber": number, "hexMD5": format!("\"{}\"", received.md5.hex())}),
+            )
+            .unwrap(),
+        );
+    }
+    let whole = world
+        .store
+        .complete_upload(world.me, &artifact, &Kind::Upload.id(upload), &parts)
+        .unwrap();
+    assert_eq!(whole, md5);
+    assert_eq!(world.store.locate(&target.object).unwrap().size, 11);
+    assert!(
+        !world
+            .store
+            .blobs()
+            .path(Digest::of(Algorithm::Md5, b"first"))
+            .exists()
+    );
+}
+
+/// Walks a listing with pages of `size` and checks that each item comes once, both ways.
+fn walk<T: std::fmt::Debug + PartialEq + Clone>(
+    size: usize,
+    fetch: impl Fn(&PageRequest) -> Page<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    let mut request = PageRequest {
+        first: Some(size),
+        ..PageRequest::default()
+    };
+    loop {
+        let page = fetch(&request);
+        assert!(page.items.len() <= size);
+        request.after = page.items.last().map(|(cursor, _)| cursor.clone());
+        let more = page.has_next;
+        all.extend(page.items.into_iter().map(|(_, item)| item));
+        if !more {
+            break;
+        }
+    }
+    let mut back = Vec::new();
+    let mut request = PageRequest {
+        last: Some(size),
+        ..PageRequest::default()
+    };
+    loop {
+        let page = fetch(&request);
+        request.before = page.items.first().map(|(cursor, _)| cursor.clone());
+        back.splice(0..0, page.items.into_iter().map(|(_, item)| item));
+        if !page.has_previous {
+            break;
+        }
+    }
+    assert_eq!(back, all);
+    all
+}
+
+#[test]
+fn pages_of_every_size_give_each_row_once() {
+    let world = World::new();
+    for index in 0..7 {
+        log(
+            &world,
+            "many",
+            &format!("content {index}"),
+            json!({"aliases": [{"alias": format!("a{index}")}]}),
+        );
+        log(
+            &world,
+            &format!("c{index}"),
+            "x",
+            json!({"artifactTypeName": format!("t{index}")}),
+        );
+    }
+    let store = &world.store;
+    let project = store
+        .read(|db| projects::find(db, world.me, "ann", "p"))
+        .unwrap()
+        .unwrap();
+    let many = world.collection("many");
+    for size in [1, 2, 50] {
+        for order in [
+            None,
+            Some("+version_index"),
+            Some("-created_at"),
+            Some("size"),
+        ] {
+            let listing = versions::listing(many, None, order).unwrap();
+            let seen = walk(size, |request| {
+                store
+                    .read(|db| versions::page(db, &listing, request))
+                    .unwrap()
+                    .map(|(member, _)| member.version_index().unwrap())
+            });
+            assert_eq!(
+                seen.iter().copied().collect::<BTreeSet<_>>().len(),
+                7,
+                "{order:?}"
+            );
+            assert_eq!(seen.len(), 7);
+        }
+        for order in [
+            None,
+            Some("name"),
+            Some("-name"),
+            Some("+created_at"),
+            Some("updated_at"),
+        ] {
+            let listing = collections::listing(
+                collections::Scope::Project(project.id),
+                world.me,
+                None,
+                None,
+                None,
+                order,
+            )
+            .unwrap();
+            assert_eq!(
+                walk(size, |request| store
+                    .read(|db| collections::page(db, &listing, request))
+                    .unwrap()
+                    .map(|row| row.name))
+                .len(),
+                8
+            );
+        }
+        assert_eq!(
+            walk(size, |request| store
+                .read(|db| aliases::of_collection(db, many, request))
+                .unwrap()
+                .map(|row| row.alias))
+            .len(),
+            8
+        );
+        assert_eq!(
+            walk(size, |request| store
+                .read(|db| collections::types(db, project.id, request))
+                .unwrap()
+                .map(|row| row.name))
+            .len(),
+            8
+        );
+    }
+}
+
+#[test]
+fn a_cursor_stays_right_when_newer_versions_appear() {
+    let world = World::new();
+    for index in 0..4 {
+        log(&world, "c", &format!("{index}"), json!({}));
+    }
+    let listing = versions::listing(world.collection("c"), None, None).unwrap();
+    let request = PageRequest {
+        first: Some(2),
+        ..PageRequest::default()
+    };
+    let first = world
+        .store
+        .read(|db| versions::page(db, &listing, &request))
+        .unwrap();
+    log(&world, "c", "new", json!({}));
+    let rest = PageRequest {
+        first: Some(2),
+        after: Some(first.items[1].0.clone()),
+        ..PageRequest::default()
+    };
+    let page = world
+        .store
+        .read(|db| versions::page(db, &listing, &rest))
+        .unwrap();
+    let numbers: Vec<_> = page
+        .items
+        .iter()
+        .filter_map(|(_, (member, _))| member.version_index())
+        .collect();
+    assert_eq!(numbers, [1, 0]);
+    assert!(!page.has_next);
+}
+
+#[test]
+fn every_filter_operator_selects_what_it_says() {
+    let world = World::new();
+    for (index, (tag, color, list)) in [
+        ("gold", "red", json!([1, 2])),
+        ("silver", "green", json!([2])),
+        ("gold", "blue", json!([])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let metadata = json!({"color": color, "n": index, "deep": {"er": list}}).to_string();
+        log(
+            &world,
+            "c",
+            &format!("{index}"),
+            json!({"metadata": metadata, "tags": [{"tagName": tag}], "aliases": [{"alias": format!("a{index}")}]}),
+        );
+    }
+    for (filter, expected) in [
+        ("{}", vec![0, 1, 2]),
+        (r#"{"version_index": 1}"#, vec![1]),
+        (r#"{"version": "v2"}"#, vec![2]),
+        (r#"{"version_index": {"$ne": 1}}"#, vec![0, 2]),
+        (r#"{"version_index": {"$lt": 1}}"#, vec![0]),
+        (r#"{"version_index": {"$lte": 1}}"#, vec![0, 1]),
+        (r#"{"version_index": {"$gt": 1}}"#, vec![2]),
+        (r#"{"version_index": {"$gte": 1, "$lt": 2}}"#, vec![1]),
+        (r#"{"version_index": {"$in": [0, 2]}}"#, vec![0, 2]),
+        (r#"{"version_index": {"$nin": [0, 2]}}"#, vec![1]),
+        (r#"{"version_index": {"$not": {"$gt": 0}}}"#, vec![0]),
+        (r#"{"tag": "gold"}"#, vec![0, 2]),
+        (r#"{"tag": {"$ne": "gold"}}"#, vec![1]),
+        (r#"{"tags": {"$in": ["silver", "none"]}}"#, vec![1]),
+        (r#"{"tags": {"$all": ["gold"]}}"#, vec![0, 2]),
+        (r#"{"tags": {"$size": 1}}"#, vec![0, 1, 2]),
+        (r#"{"tags": {"$exists": false}}"#, vec![]),
+        (r#"{"tag": {"$regex": "^s"}}"#, vec![1]),
+        (r#"{"alias": "a1"}"#, vec![1]),
+        (r#"{"alias": {"$contains": "latest"}}"#, vec![2]),
+        (r#"{"digest": {"$contains": "2"}}"#, vec![2]),
+        (r#"{"state": "committed"}"#, vec![0, 1, 2]),
+        (r#"{"description": {"$exists": true}}"#, vec![]),
+        (r#"{"description": null}"#, vec![0, 1, 2]),
+        (r#"{"metadata.color": "red"}"#, vec![0]),
+        (r#"{"metadata.color": {"$regex": "e$"}}"#, vec![2]),
+        (r#"{"metadata.color": {"$contains": "re"}}"#, vec![0, 1]),
+        (r#"{"metadata.n": {"$gte": 1}}"#, vec![1, 2]),
+        (r#"{"metadata.deep.er": 2}"#, vec![0, 1]),
+        (r#"{"metadata.deep.er": {"$all": [1, 2]}}"#, vec![0]),
+        (r#"{"metadata.deep.er": {"$size": 0}}"#, vec![2]),
+        (r#"{"metadata.nothing": {"$exists": false}}"#, vec![0, 1, 2]),
+        (r#"{"metadata.nothing": {"$ne": 1}}"#, vec![0, 1, 2]),
+        (
+            r#"{"$and": [{"tag": "gold"}, {"metadata.n": {"$lt": 1}}]}"#,
+            vec![0],
+        ),
+        (r#"{"$or": [{"alias": "a0"}, {"alias": "a2"}]}"#, vec![0, 2]),
+        (r#"{"$nor": [{"alias": "a0"}, {"alias": "a2"}]}"#, vec![1]),
+        (r#"{"$not": {"tag": "gold"}}"#, vec![1]),
+        (r#"{"created_at": {"$gt": "2001-01-01"}}"#, vec![0, 1, 2]),
+        (r#"{"created_at": {"$lt": "2001-01-01T00:00:00Z"}}"#, vec![]),
+    ] {
+        assert_eq!(
+            world
+                .indexes("c", Some(filter), Some("version_index"))
+                .unwrap(),
+            expected,
+            "{filter}"
+        );
+    }
+}
+
+#[test]
+fn wrong_filters_orders_and_cursors_are_the_callers_mistake() {
+    let world = World::new();
+    log(&world, "c", "one", json!({}));
+    for filter in [
+        "[",
+        "[]",
+        r#"{"nothing": 1}"#,
+        r#"{"tag": {"$near": 1}}"#,
+        r#"{"$xor": []}"#,
+        r#"{"$and": {}}"#,
+        r#"{"version_index": "x"}"#,
+        r#"{"tag": {"$regex": "("}}"#,
+        r#"{"created_at": "soon"}"#,
+        r#"{"tags": {"$in": 3}}"#,
+        r#"{"name": "x' OR 1=1 --"}"#,
+    ] {
+        assert!(
+            matches!(
+                world.indexes("c", Some(filter), None),
+                Err(StoreError::Invalid(_))
+            ),
+            "{filter}"
+        );
+    }
+    assert!(matches!(
+        world.indexes("c", None, Some("-colour")),
+        Err(StoreError::Invalid(_))
+    ));
+    let listing = versions::listing(world.collection("c"), None, None).unwrap();
+    let request = PageRequest {
+        after: Some("nonsense".into()),
+        ..PageRequest::default()
+    };
+    assert!(matches!(
+        world
+            .store
+            .read(|db| versions::page(db, &listing, &request)),
+        Err(StoreError::Invalid(_))
+    ));
+    assert_eq!(
+        world
+            .indexes("c", Some(r#"{"digest": "x' OR 1=1 --"}"#), None)
+            .unwrap(),
+        [0_i64; 0]
+    );
+}
+
+#[test]
+fn a_private_project_does_not_exist_for_others() {
+    let world = World::new();
+    let id = log(&world, "c", "one", json!({}));
+    let bob = world.store.create_user(Some("bob"), false).unwrap();
+    let bob = world.store.key_owner(&bob.api_key).unwrap().unwrap();
+    let bob = Viewer {
+        user_id: bob.user_id,
+        admin: false,
+    };
+    assert!(
+        world
+            .store
+            .read(|db| projects::find(db, bob, "ann", "p"))
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        world
+            .store
+            .read(|db| versions::visible_version(db, bob, id))
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        world
+            .store
+            .create_artifact(bob, &spec("c", "two", json!({})))
+            .is_err()
+    );
+    let hex = Digest::of(Algorithm::Md5, b"one").hex();
+    assert!(
+        world
+            .store
+            .handler_object(bob.user_id, false, "ann", &hex)
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        world
+            .store
+            .handler_object(world.me.user_id, false, "ann", &hex)
+            .unwrap()
+            .is_some()
+    );
+    assert!(
+        world
+            .store
+            .key_owner("0000000000000000000000000000000000000000")
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[test]
+fn links_number_from_zero_and_leave_the_source_alone() {
+    let world = World::new();
+    log(&world, "c", "one", json!({}));
+    let two = log(&world, "c", "two", json!({}));
+    let artifact = Kind::Artifact.id(two);
+    let request = links::LinkRequest {
+        artifact: Some(&artifact),
+        name: Some("portfolio"),
+        entity: Some("ann"),
+        project: Some("p"),
+        aliases: vec!["prod"],
+        ..links::LinkRequest::default()
+    };
+    let member = world.store.link(world.me, &request).unwrap();
+    assert_eq!(member.version_index(), Some(0));
+    assert_eq!(world.store.link(world.me, &request).unwrap().id, member.id);
+    assert_eq!(world.resolved("portfolio", "prod"), Some(0));
+    assert_eq!(world.resolved("c", "prod"), None);
+    world
+        .store
+        .unlink(
+            world.me,
+            &artifact,
+            &Kind::Collection.id(member.collection_id),
+        )
+        .unwrap();
+    assert_eq!(world.resolved("portfolio", "v0"), None);
+    assert_eq!(world.resolved("c", "latest"), Some(1));
+}
+
+#[test]
+fn a_directory_is_open_once_and_keeps_what_was_committed() {
+    let world = World::new();
+    log(&world, "c", "one", json!({}));
+    let half = world
+        .store
+        .create_artifact(world.me, &spec("c", "two", json!({})))
+        .unwrap();
+    upload(&world, half, "FULL", &[("a", b"two")]);
+    let World { dir, store, me } = world;
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Busy)));
+    drop(store);
+    let world = World {
+        store: Arc::new(Store::open(dir.path()).unwrap()),
+        dir,
+        me,
+    };
+    assert_eq!(world.indexes("c", None, None).unwrap(), [0]);
+    world
+        .store
+        .commit_artifact(world.me, &Kind::Artifact.id(half))
+        .unwrap();
+    assert_eq!(world.indexes("c", None, None).unwrap(), [1, 0]);
+    assert!(world.dir.path().join("server.sqlite").exists());
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let world = World::new();
+    world
+        .store
+        .write(|tx| Ok(tx.pragma_update(None, "user_version", SCHEMA_VERSION + 1)?))
+        .unwrap();
+    let World { dir, store, .. } = world;
+    drop(store);
+    assert!(matches!(
+        Store::open(dir.path()),
+        Err(StoreError::TooNew { .. })
+    ));
+}

@@ -1,0 +1,13 @@
+//! The client against servers that do what a test wants.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod double;
+mod embedded;
+mod listings;
+mod other_make;
+mod transport;
