@@ -503,9 +503,15 @@ pub(super) async fn read_all(blob: &dyn OpenBlob, step: u32) -> Result<Vec<u8>, 
 
 /// Bytes without a pattern that a wrong offset could hide in.
 pub(super) fn noise(length: usize, seed: u64) -> Vec<u8> {
-    use rand::{RngCore as _, SeedableRng as _};
-    let mut bytes = vec![0; length];
-    rand::rngs::StdRng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
     bytes
 }
 
