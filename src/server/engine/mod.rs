@@ -30,7 +30,7 @@ pub(crate) use args::{Args, PageArgs};
 pub(crate) use connection::{Connection, Edge, Total};
 pub(crate) use error::ServerError;
 pub(crate) use execute::{Answer, Call, Engine, Names};
-pub(crate) use schema::{Roots, SchemaFault};
+pub(crate) use schema::Roots;
 
 use crate::server::http::urls::UrlSigner;
 use crate::server::store::Store;
