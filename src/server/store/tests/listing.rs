@@ -7,8 +7,16 @@ use crate::server::store::page::Page;
 
 /// A page of the rows' ids.
 fn ids<T>(page: Page<T>, id: impl Fn(&T) -> i64) -> Page<i64> {
-    let items = page.items.into_iter().map(|(cursor, item)| (cursor, id(&item))).collect();
-    Page { items, has_next: page.has_next, has_previous: page.has_previous }
+    let items = page
+        .items
+        .into_iter()
+        .map(|(cursor, item)| (cursor, id(&item)))
+        .collect();
+    Page {
+        items,
+        has_next: page.has_next,
+        has_previous: page.has_previous,
+    }
 }
 
 /// Walks a listing with pages of `size` and checks that each item comes once, both ways.
@@ -55,28 +63,62 @@ fn pages_of_every_size_give_each_row_once() {
         log(&world, &format!("c{index}"), "x", other);
     }
     let read = |listing: &page::Listing, request: &PageRequest| {
-        world.store.read(|db| listing.page(db, request, |row| row.get::<_, i64>(0))).unwrap()
+        world
+            .store
+            .read(|db| listing.page(db, request, |row| row.get::<_, i64>(0)))
+            .unwrap()
     };
-    let project = world.store.read(|db| projects::find(db, world.me, "ann", "p")).unwrap().unwrap();
+    let project = world
+        .store
+        .read(|db| projects::find(db, world.me, "ann", "p"))
+        .unwrap()
+        .unwrap();
     let many = world.collection("many");
     for size in [1, 2, 50] {
-        for order in [None, Some("+version_index"), Some("-created_at"), Some("size")] {
+        for order in [
+            None,
+            Some("+version_index"),
+            Some("-created_at"),
+            Some("size"),
+        ] {
             let listing = versions::listing(many, None, order).unwrap();
             let seen = walk(size, |request| read(&listing, request));
             assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 7, "{order:?}");
             assert_eq!(seen.len(), 7);
         }
-        for order in [None, Some("name"), Some("-name"), Some("+created_at"), Some("updated_at")] {
+        for order in [
+            None,
+            Some("name"),
+            Some("-name"),
+            Some("+created_at"),
+            Some("updated_at"),
+        ] {
             let scope = collections::Scope::Project(project.id);
             let listing = collections::listing(scope, world.me, None, None, None, order).unwrap();
-            assert_eq!(walk(size, |request| read(&listing, request)).len(), 8, "{order:?}");
+            assert_eq!(
+                walk(size, |request| read(&listing, request)).len(),
+                8,
+                "{order:?}"
+            );
         }
         let aliases = walk(size, |request| {
-            ids(world.store.read(|db| aliases::of_collection(db, many, request)).unwrap(), |row| row.id)
+            ids(
+                world
+                    .store
+                    .read(|db| aliases::of_collection(db, many, request))
+                    .unwrap(),
+                |row| row.id,
+            )
         });
         assert_eq!(aliases.len(), 8);
         let types = walk(size, |request| {
-            ids(world.store.read(|db| collections::types(db, project.id, request)).unwrap(), |row| row.id)
+            ids(
+                world
+                    .store
+                    .read(|db| collections::types(db, project.id, request))
+                    .unwrap(),
+                |row| row.id,
+            )
         });
         assert_eq!(types.len(), 8);
     }
@@ -236,4 +278,3 @@ fn wrong_filters_orders_and_cursors_are_the_callers_mistake() {
         [0_i64; 0]
     );
 }
-

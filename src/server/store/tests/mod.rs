@@ -602,17 +602,42 @@ fn only_admins_move_protected_aliases() {
     let world = World::new();
     let carl = world.store.create_user(Some("carl"), false).unwrap();
     let carl = world.store.key_owner(&carl.api_key).unwrap().unwrap();
-    let carl = Viewer { user_id: carl.user_id, admin: false };
-    let members = [("ann".to_owned(), accounts::Role::Admin), ("carl".to_owned(), accounts::Role::Member)];
-    world.store.create_team(Some("team"), Some("Org"), &members).unwrap();
+    let carl = Viewer {
+        user_id: carl.user_id,
+        admin: false,
+    };
+    let members = [
+        ("ann".to_owned(), accounts::Role::Admin),
+        ("carl".to_owned(), accounts::Role::Member),
+    ];
+    world
+        .store
+        .create_team(Some("team"), Some("Org"), &members)
+        .unwrap();
     let protect = |tx: &Transaction<'_>| {
-        Ok(tx.execute(r#"UPDATE entities SET protected_aliases = '["gold"]' WHERE name = 'team'"#, [])?)
+        Ok(tx.execute(
+            r#"UPDATE entities SET protected_aliases = '["gold"]' WHERE name = 'team'"#,
+            [],
+        )?)
     };
     world.store.write(protect).unwrap();
     let input = |digest, alias| {
-        spec("c", digest, json!({"entityName": "team", "aliases": [{"alias": alias}]}))
+        spec(
+            "c",
+            digest,
+            json!({"entityName": "team", "aliases": [{"alias": alias}]}),
+        )
     };
-    assert!(matches!(world.store.create_artifact(carl, &input("1", "gold")), Err(StoreError::Forbidden(_))));
-    world.store.create_artifact(carl, &input("1", "silver")).unwrap();
-    world.store.create_artifact(world.me, &input("2", "gold")).unwrap();
+    assert!(matches!(
+        world.store.create_artifact(carl, &input("1", "gold")),
+        Err(StoreError::Forbidden(_))
+    ));
+    world
+        .store
+        .create_artifact(carl, &input("1", "silver"))
+        .unwrap();
+    world
+        .store
+        .create_artifact(world.me, &input("2", "gold"))
+        .unwrap();
 }
