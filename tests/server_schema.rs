@@ -24,10 +24,12 @@ fn sdl() -> Sdl {
 }
 
 fn types(sdl: &Sdl) -> impl Iterator<Item = &TypeDefinition<'static, String>> {
-    sdl.definitions.iter().filter_map(|definition| match definition {
-        Definition::TypeDefinition(definition) => Some(definition),
-        _ => None,
-    })
+    sdl.definitions
+        .iter()
+        .filter_map(|definition| match definition {
+            Definition::TypeDefinition(definition) => Some(definition),
+            _ => None,
+        })
 }
 
 fn objects(sdl: &Sdl) -> HashMap<String, &ObjectType<'static, String>> {
@@ -61,14 +63,29 @@ fn declared(sdl: &Sdl) -> BTreeSet<String> {
             TypeDefinition::Interface(interface) => fields(&interface.name, &interface.fields),
             TypeDefinition::InputObject(object) => {
                 let name = &object.name;
-                others.extend(object.fields.iter().map(|field| format!("{name}.{}", input(field))));
+                others.extend(
+                    object
+                        .fields
+                        .iter()
+                        .map(|field| format!("{name}.{}", input(field))),
+                );
             }
             TypeDefinition::Enum(definition) => {
                 let name = &definition.name;
-                others.extend(definition.values.iter().map(|v| format!("{name} = {}", v.name)));
+                others.extend(
+                    definition
+                        .values
+                        .iter()
+                        .map(|v| format!("{name} = {}", v.name)),
+                );
             }
             TypeDefinition::Union(union) => {
-                others.extend(union.types.iter().map(|ty| format!("{} | {ty}", union.name)));
+                others.extend(
+                    union
+                        .types
+                        .iter()
+                        .map(|ty| format!("{} | {ty}", union.name)),
+                );
             }
             TypeDefinition::Scalar(scalar) => others.push(format!("scalar {}", scalar.name)),
         }
@@ -79,8 +96,16 @@ fn declared(sdl: &Sdl) -> BTreeSet<String> {
 }
 
 fn input(value: &InputValue<'static, String>) -> String {
-    let default = value.default_value.as_ref().map(|value| format!(" = {value}"));
-    format!("{}: {}{}", value.name, value.value_type, default.unwrap_or_default())
+    let default = value
+        .default_value
+        .as_ref()
+        .map(|value| format!(" = {value}"));
+    format!(
+        "{}: {}{}",
+        value.name,
+        value.value_type,
+        default.unwrap_or_default()
+    )
 }
 
 /// The same lines from the server's introspection.
@@ -122,9 +147,15 @@ fn served(schema: &Value) -> BTreeSet<String> {
 }
 
 fn served_input(value: &Value) -> String {
-    let default = value["defaultValue"].as_str().map(|value| format!(" = {value}"));
+    let default = value["defaultValue"]
+        .as_str()
+        .map(|value| format!(" = {value}"));
     let name = value["name"].as_str().unwrap();
-    format!("{name}: {}{}", type_text(&value["type"]), default.unwrap_or_default())
+    format!(
+        "{name}: {}{}",
+        type_text(&value["type"]),
+        default.unwrap_or_default()
+    )
 }
 
 fn type_text(ty: &Value) -> String {
@@ -148,7 +179,10 @@ async fn every_field_of_the_sdl_is_served_with_its_declared_type() {
     let (declared, served) = (declared(&sdl()), served(&answer["__schema"]));
     let missing: Vec<_> = declared.difference(&served).collect();
     let extra: Vec<_> = served.difference(&declared).collect();
-    assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}\nextra: {extra:#?}");
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "missing: {missing:#?}\nextra: {extra:#?}"
+    );
 }
 
 fn base(ty: &Type<'static, String>) -> String {
@@ -169,7 +203,10 @@ struct Way {
 impl Way {
     fn deeper(&self, field: &str, key: &str, condition: &str) -> Self {
         Self {
-            before: format!("{}{key}: {field} {{ __typename ... on {condition} {{ ", self.before),
+            before: format!(
+                "{}{key}: {field} {{ __typename ... on {condition} {{ ",
+                self.before
+            ),
             after: format!(" }} }}{}", self.after),
             keys: [self.keys.clone(), vec![key.to_owned()]].concat(),
         }
@@ -197,7 +234,11 @@ impl Way {
 }
 
 /// Arguments that find something in the demo content; `None` where a field needs none.
-fn arguments(known: &BTreeMap<&str, String>, owner: &str, field: &Field<'static, String>) -> String {
+fn arguments(
+    known: &BTreeMap<&str, String>,
+    owner: &str,
+    field: &Field<'static, String>,
+) -> String {
     let value = |name: &str| -> Option<String> {
         let known = |key: &str| known.get(key).cloned();
         match (owner, field.name.as_str(), name) {
@@ -231,7 +272,11 @@ fn arguments(known: &BTreeMap<&str, String>, owner: &str, field: &Field<'static,
         .iter()
         .filter_map(|argument| Some(format!("{}: {}", argument.name, value(&argument.name)?)))
         .collect();
-    if given.is_empty() { String::new() } else { format!("({})", given.join(", ")) }
+    if given.is_empty() {
+        String::new()
+    } else {
+        format!("({})", given.join(", "))
+    }
 }
 
 /// Names and ids of things that exist after [`populate`].
@@ -245,7 +290,9 @@ async fn populate(harness: &Harness) -> BTreeMap<&'static str, String> {
             json!({"id": logged.id}),
         )
         .await;
-    let sequence = sequence["artifact"]["artifactSequence"]["id"].as_str().unwrap();
+    let sequence = sequence["artifact"]["artifactSequence"]["id"]
+        .as_str()
+        .unwrap();
     let create = "mutation($i: CreateArtifactInput!) { createArtifact(input: $i) {
         artifact { id state } } }";
     let input = json!({"entityName": entity, "projectName": "p", "runName": "run1",
@@ -254,29 +301,48 @@ async fn populate(harness: &Harness) -> BTreeMap<&'static str, String> {
         "tags": [{"tagName": "t"}]});
     harness.data(create, json!({ "i": input })).await;
     for query in [
-        format!("mutation {{ useArtifact(input: {{entityName: \"{entity}\", projectName: \"p\",
-            runName: \"run1\", artifactID: \"{}\"}}) {{ artifact {{ id }} }} }}", logged.id),
-        format!("mutation {{ linkArtifact(input: {{artifactID: \"{}\", entityName: \"{entity}\",
-            projectName: \"p\", artifactPortfolioName: \"linked\"}}) {{ versionIndex }} }}", logged.id),
-        format!("mutation {{ updateArtifact(input: {{artifactID: \"{}\",
-            tagsToAdd: [{{tagName: \"t\"}}]}}) {{ artifact {{ id }} }} }}", logged.id),
+        format!(
+            "mutation {{ useArtifact(input: {{entityName: \"{entity}\", projectName: \"p\",
+            runName: \"run1\", artifactID: \"{}\"}}) {{ artifact {{ id }} }} }}",
+            logged.id
+        ),
+        format!(
+            "mutation {{ linkArtifact(input: {{artifactID: \"{}\", entityName: \"{entity}\",
+            projectName: \"p\", artifactPortfolioName: \"linked\"}}) {{ versionIndex }} }}",
+            logged.id
+        ),
+        format!(
+            "mutation {{ updateArtifact(input: {{artifactID: \"{}\",
+            tagsToAdd: [{{tagName: \"t\"}}]}}) {{ artifact {{ id }} }} }}",
+            logged.id
+        ),
     ] {
         harness.data(&query, json!({})).await;
     }
     let team = json!({"team": "red", "org": "acme",
         "members": [{"username": entity, "role": "admin"}]});
-    let team = harness.http.post(harness.url("/_test/teams")).json(&team).send().await.unwrap();
+    let team = harness
+        .http
+        .post(harness.url("/_test/teams"))
+        .json(&team)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(team.status(), 200);
     let query = "query($e: String!) { viewer { id } entity(name: \"red\") { id }
         project(name: \"p\", entityName: $e) { id } }";
     let ids = harness.data(query, json!({ "e": entity })).await;
     for query in [
-        format!("mutation {{ createProjectMembers(input: {{projectId: {}, userIds: [{}],
+        format!(
+            "mutation {{ createProjectMembers(input: {{projectId: {}, userIds: [{}],
             teamIds: [{}]}}) {{ success }} }}",
-            ids["project"]["id"], ids["viewer"]["id"], ids["entity"]["id"]),
-        format!("mutation {{ createArtifactCollectionTagAssignments(input: {{
+            ids["project"]["id"], ids["viewer"]["id"], ids["entity"]["id"]
+        ),
+        format!(
+            "mutation {{ createArtifactCollectionTagAssignments(input: {{
             entityName: \"{entity}\", projectName: \"p\", artifactCollectionName: \"walk\",
-            tags: [{{tagName: \"t\"}}]}}) {{ tags {{ id }} }} }}"),
+            tags: [{{tagName: \"t\"}}]}}) {{ tags {{ id }} }} }}"
+        ),
     ] {
         harness.data(&query, json!({})).await;
     }
@@ -292,8 +358,14 @@ async fn populate(harness: &Harness) -> BTreeMap<&'static str, String> {
         ("type", quoted("dataset")),
         ("collection", quoted("walk")),
         ("run", quoted("run1")),
-        ("entries", format!("[{{name: \"a\", digest: {}, birthArtifactID: {}}}]",
-            quoted(&common::md5(b"walked")), quoted(&logged.id))),
+        (
+            "entries",
+            format!(
+                "[{{name: \"a\", digest: {}, birthArtifactID: {}}}]",
+                quoted(&common::md5(b"walked")),
+                quoted(&logged.id)
+            ),
+        ),
     ])
 }
 
@@ -303,7 +375,11 @@ async fn every_field_of_every_object_is_answered() {
     let known = populate(&harness).await;
     let sdl = sdl();
     let objects = objects(&sdl);
-    let root = Way { before: "{ ".into(), after: " }".into(), keys: Vec::new() };
+    let root = Way {
+        before: "{ ".into(),
+        after: " }".into(),
+        keys: Vec::new(),
+    };
     let mut visited = BTreeMap::from([("Query".to_owned(), root.clone())]);
     let mut queue = VecDeque::from(["Query".to_owned()]);
     let mut failures = Vec::new();
@@ -313,16 +389,25 @@ async fn every_field_of_every_object_is_answered() {
             let target = base(&field.field_type);
             let call = format!("{}{}", field.name, arguments(&known, &owner, field));
             let is_leaf = types(&sdl).all(|definition| !composite(definition, &target));
-            let selection = if is_leaf { String::new() } else { "{ __typename }".into() };
+            let selection = if is_leaf {
+                String::new()
+            } else {
+                "{ __typename }".into()
+            };
             let document = way.document(&format!("f: {call} {selection}"));
             let answer = harness.ask(&document, json!({})).await;
             if let Some(errors) = answer.get("errors") {
                 failures.push(format!("{owner}.{}: {}", field.name, errors[0]["message"]));
                 continue;
             }
-            let end = Way { keys: [way.keys.clone(), vec!["f".into()]].concat(), ..way.clone() };
+            let end = Way {
+                keys: [way.keys.clone(), vec!["f".into()]].concat(),
+                ..way.clone()
+            };
             for found in end.find(&answer["data"]) {
-                let Some(name) = found["__typename"].as_str() else { continue };
+                let Some(name) = found["__typename"].as_str() else {
+                    continue;
+                };
                 if !visited.contains_key(name) {
                     let key = format!("k{}", visited.len());
                     visited.insert(name.to_owned(), way.deeper(&call, &key, name));
@@ -376,7 +461,10 @@ async fn ids(harness: &Harness) -> HashMap<&'static str, String> {
             run(name: \"run1\") { id } } }";
     let data = harness.data(query, json!({ "e": entity })).await;
     let id = |pointer: &str| {
-        data.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{pointer}: {data}")).to_owned()
+        data.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("{pointer}: {data}"))
+            .to_owned()
     };
     HashMap::from([
         ("$entity", entity.to_owned()),
@@ -404,43 +492,118 @@ fn steps() -> Vec<(&'static str, Value)> {
         "artifactCollectionName": "walk", "alias": "best"});
     let tags = json!([{"tagName": "good"}]);
     vec![
-        ("upsertBucket", json!({"entityName": "$entity", "modelName": "p", "name": "run1"})),
+        (
+            "upsertBucket",
+            json!({"entityName": "$entity", "modelName": "p", "name": "run1"}),
+        ),
         ("createArtifactType", at(json!({"name": "other"}))),
-        ("updateArtifactType", json!({"artifactTypeID": "$type", "description": "d"})),
-        ("createArtifactSequence", at(json!({"artifactTypeID": "$type", "name": "s2"}))),
-        ("createArtifactPortfolio", at(json!({"artifactTypeID": "$type", "name": "p2"}))),
-        ("updateArtifactSequence", json!({"artifactSequenceID": "$sequence", "description": "d"})),
-        ("updateArtifactPortfolio", json!({"artifactPortfolioID": "$portfolio", "description": "d"})),
-        ("createArtifactCollectionTagAssignments",
-            at(json!({"artifactCollectionName": "walk", "tags": tags}))),
-        ("deleteArtifactCollectionTagAssignments",
-            at(json!({"artifactCollectionName": "walk", "tags": tags}))),
-        ("addAliases", json!({"artifactID": "$artifact", "aliases": [alias]})),
-        ("deleteAliases", json!({"artifactID": "$artifact", "aliases": [alias]})),
-        ("updateArtifact", json!({"artifactID": "$artifact", "description": "d"})),
-        ("useArtifact", at(json!({"runName": "run1", "artifactID": "$artifact"}))),
-        ("linkArtifact", at(json!({"artifactID": "$artifact", "artifactPortfolioName": "linked"}))),
-        ("unlinkArtifact", json!({"artifactID": "$artifact", "artifactPortfolioID": "$portfolio"})),
-        ("createRunFiles", at(json!({"runName": "run1", "files": ["f.txt"]}))),
-        ("markRunFilesUploaded", at(json!({"runName": "run1", "files": ["f.txt"]}))),
+        (
+            "updateArtifactType",
+            json!({"artifactTypeID": "$type", "description": "d"}),
+        ),
+        (
+            "createArtifactSequence",
+            at(json!({"artifactTypeID": "$type", "name": "s2"})),
+        ),
+        (
+            "createArtifactPortfolio",
+            at(json!({"artifactTypeID": "$type", "name": "p2"})),
+        ),
+        (
+            "updateArtifactSequence",
+            json!({"artifactSequenceID": "$sequence", "description": "d"}),
+        ),
+        (
+            "updateArtifactPortfolio",
+            json!({"artifactPortfolioID": "$portfolio", "description": "d"}),
+        ),
+        (
+            "createArtifactCollectionTagAssignments",
+            at(json!({"artifactCollectionName": "walk", "tags": tags})),
+        ),
+        (
+            "deleteArtifactCollectionTagAssignments",
+            at(json!({"artifactCollectionName": "walk", "tags": tags})),
+        ),
+        (
+            "addAliases",
+            json!({"artifactID": "$artifact", "aliases": [alias]}),
+        ),
+        (
+            "deleteAliases",
+            json!({"artifactID": "$artifact", "aliases": [alias]}),
+        ),
+        (
+            "updateArtifact",
+            json!({"artifactID": "$artifact", "description": "d"}),
+        ),
+        (
+            "useArtifact",
+            at(json!({"runName": "run1", "artifactID": "$artifact"})),
+        ),
+        (
+            "linkArtifact",
+            at(json!({"artifactID": "$artifact", "artifactPortfolioName": "linked"})),
+        ),
+        (
+            "unlinkArtifact",
+            json!({"artifactID": "$artifact", "artifactPortfolioID": "$portfolio"}),
+        ),
+        (
+            "createRunFiles",
+            at(json!({"runName": "run1", "files": ["f.txt"]})),
+        ),
+        (
+            "markRunFilesUploaded",
+            at(json!({"runName": "run1", "files": ["f.txt"]})),
+        ),
         ("deleteFiles", json!({"files": []})),
-        ("notifyScriptableRunAlert", at(json!({"runName": "run1", "title": "t", "text": "x"}))),
-        ("createProjectMembers", json!({"projectId": "$project", "userIds": ["$user"]})),
-        ("updateProjectMember",
-            json!({"projectId": "$project", "userId": "$user", "userProjectRole": "viewer"})),
-        ("createProjectMembers", json!({"projectId": "$project", "teamIds": ["$team"]})),
-        ("updateProjectTeamMember",
-            json!({"projectId": "$project", "teamId": "$team", "teamProjectRole": "viewer"})),
-        ("deleteProjectMembers", json!({"projectId": "$project", "userIds": ["$user"]})),
+        (
+            "notifyScriptableRunAlert",
+            at(json!({"runName": "run1", "title": "t", "text": "x"})),
+        ),
+        (
+            "createProjectMembers",
+            json!({"projectId": "$project", "userIds": ["$user"]}),
+        ),
+        (
+            "updateProjectMember",
+            json!({"projectId": "$project", "userId": "$user", "userProjectRole": "viewer"}),
+        ),
+        (
+            "createProjectMembers",
+            json!({"projectId": "$project", "teamIds": ["$team"]}),
+        ),
+        (
+            "updateProjectTeamMember",
+            json!({"projectId": "$project", "teamId": "$team", "teamProjectRole": "viewer"}),
+        ),
+        (
+            "deleteProjectMembers",
+            json!({"projectId": "$project", "userIds": ["$user"]}),
+        ),
         ("upsertModel", json!({"entityName": "$entity", "name": "q"})),
-        ("renameProject",
-            json!({"entityName": "$entity", "oldProjectName": "q", "newProjectName": "q2"})),
-        ("moveArtifactSequence",
-            json!({"artifactSequenceID": "$sequence", "destinationArtifactTypeName": "moved"})),
+        (
+            "renameProject",
+            json!({"entityName": "$entity", "oldProjectName": "q", "newProjectName": "q2"}),
+        ),
+        (
+            "moveArtifactSequence",
+            json!({"artifactSequenceID": "$sequence", "destinationArtifactTypeName": "moved"}),
+        ),
         ("stopRun", json!({"id": "$run"})),
-        ("deleteArtifact", json!({"artifactID": "$artifact", "deleteAliases": true})),
-        ("deleteArtifactPortfolio", json!({"artifactPortfolioID": "$portfolio"})),
-        ("deleteArtifactSequence", json!({"artifactSequenceID": "$sequence"})),
+        (
+            "deleteArtifact",
+            json!({"artifactID": "$artifact", "deleteAliases": true}),
+        ),
+        (
+            "deleteArtifactPortfolio",
+            json!({"artifactPortfolioID": "$portfolio"}),
+        ),
+        (
+            "deleteArtifactSequence",
+            json!({"artifactSequenceID": "$sequence"}),
+        ),
         ("deleteRun", json!({"id": "$run"})),
         ("deleteModel", json!({"id": "$project"})),
     ]
@@ -476,16 +639,30 @@ async fn every_field_of_every_payload_is_answered() {
     let harness = Harness::new().await;
     populate(&harness).await;
     let ann = json!({"username": "ann"});
-    harness.http.post(harness.url("/_test/users")).json(&ann).send().await.unwrap();
+    harness
+        .http
+        .post(harness.url("/_test/users"))
+        .json(&ann)
+        .send()
+        .await
+        .unwrap();
     let ids = ids(&harness).await;
     let sdl = sdl();
     let objects = objects(&sdl);
     let mut failures = Vec::new();
-    let mut left: BTreeSet<&str> = objects["Mutation"].fields.iter().map(|f| &*f.name).collect();
+    let mut left: BTreeSet<&str> = objects["Mutation"]
+        .fields
+        .iter()
+        .map(|f| &*f.name)
+        .collect();
     for (name, mut input) in steps() {
         left.remove(name);
         fill_in(&mut input, &ids);
-        let field = objects["Mutation"].fields.iter().find(|field| field.name == name).unwrap();
+        let field = objects["Mutation"]
+            .fields
+            .iter()
+            .find(|field| field.name == name)
+            .unwrap();
         let selection: Vec<String> = objects[&base(&field.field_type)]
             .fields
             .iter()
@@ -523,5 +700,8 @@ async fn the_demo_content_is_walked_without_errors() {
         } } } } } } userEntity { name projects { edges { node { name } } } } } }";
     let answer = harness.data(query, json!({})).await;
     let text = answer.to_string();
-    assert!(text.contains("ArtifactSequence") && text.contains("latest"), "{text}");
+    assert!(
+        text.contains("ArtifactSequence") && text.contains("latest"),
+        "{text}"
+    );
 }

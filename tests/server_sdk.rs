@@ -43,5 +43,8 @@ async fn the_sdk_writes_lists_and_reads_back() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("witnessed"), "{text}\n{errors}");
+    assert!(
+        output.status.success() && text.contains("witnessed"),
+        "{text}\n{errors}"
+    );
 }

@@ -58,13 +58,20 @@ impl Harness {
 
     /// A request with the first user's key.
     pub(crate) fn signed_in(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.url(path)).basic_auth("api", Some(self.server.api_key()))
+        self.http
+            .request(method, self.url(path))
+            .basic_auth("api", Some(self.server.api_key()))
     }
 
     /// The whole answer to a document.
     pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
-        let response = self.signed_in(Method::POST, "/graphql").json(&body).send().await.unwrap();
+        let response = self
+            .signed_in(Method::POST, "/graphql")
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), 200, "{query}");
         response.json().await.unwrap()
     }
@@ -80,7 +87,9 @@ impl Harness {
     pub(crate) async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Response {
         let request = headers
             .iter()
-            .fold(self.http.get(url), |request, (name, value)| request.header(*name, *value));
+            .fold(self.http.get(url), |request, (name, value)| {
+                request.header(*name, *value)
+            });
         request.send().await.unwrap()
     }
 
@@ -88,19 +97,34 @@ impl Harness {
     pub(crate) async fn put(&self, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
         let request = headers
             .iter()
-            .fold(self.http.put(url), |request, (name, value)| request.header(*name, *value));
+            .fold(self.http.put(url), |request, (name, value)| {
+                request.header(*name, *value)
+            });
         request.body(body).send().await.unwrap()
     }
 
     /// Sets the knobs.
     pub(crate) async fn knobs(&self, knobs: Value) {
-        let answer = self.http.put(self.url("/_test/knobs")).json(&knobs).send().await.unwrap();
+        let answer = self
+            .http
+            .put(self.url("/_test/knobs"))
+            .json(&knobs)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 204);
     }
 
     /// The counters.
     pub(crate) async fn requests(&self) -> Value {
-        self.http.get(self.url("/_test/requests")).send().await.unwrap().json().await.unwrap()
+        self.http
+            .get(self.url("/_test/requests"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     }
 
     /// Begins a version of `collection` in project `p` and names its manifest.
@@ -121,7 +145,10 @@ impl Harness {
                 json!({ "i": input }),
             )
             .await;
-        let id = created["createArtifact"]["artifact"]["id"].as_str().unwrap().to_owned();
+        let id = created["createArtifact"]["artifact"]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         let answer = self.manifest(&id, "", false).await;
         let manifest_id = answer["id"].as_str().unwrap().to_owned();
         Logged { id, manifest_id }
@@ -182,8 +209,13 @@ impl Harness {
     pub(crate) async fn file_url(&self, version: &Logged, name: &str) -> String {
         let query = "query($id: ID!, $names: [String!]) { artifact(id: $id) {
             files(names: $names, first: 1) { edges { node { directUrl } } } } }";
-        let answer = self.data(query, json!({"id": version.id, "names": [name]})).await;
-        answer["artifact"]["files"]["edges"][0]["node"]["directUrl"].as_str().unwrap().to_owned()
+        let answer = self
+            .data(query, json!({"id": version.id, "names": [name]}))
+            .await;
+        answer["artifact"]["files"]["edges"][0]["node"]["directUrl"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Signed URL of the manifest of a version.
@@ -191,6 +223,9 @@ impl Harness {
         let query = "query FetchArtifactManifest($id: ID!) { artifact(id: $id) {
             currentManifest { file { directUrl } } } }";
         let answer = self.data(query, json!({"id": version.id})).await;
-        answer["artifact"]["currentManifest"]["file"]["directUrl"].as_str().unwrap().to_owned()
+        answer["artifact"]["currentManifest"]["file"]["directUrl"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 }

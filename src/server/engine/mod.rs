@@ -10,7 +10,7 @@
 //! | null, absent and default arguments must look alike to a noun | [`Args`], filled by `coerce` |
 //! | interface and union members | [`Noun::type_name`] |
 //! | pages look the same at twenty places | [`Connection`] |
-//! | errors become messages, wrong keys become 401 | [`ServerError`] |
+//! | errors become messages | [`ServerError`] |
 
 mod args;
 mod coerce;
