@@ -201,7 +201,7 @@ struct Way {
 }
 
 impl Way {
-    fn into(&self, field: &str, key: &str, condition: &str) -> Self {
+    fn deeper(&self, field: &str, key: &str, condition: &str) -> Self {
         Self {
             before: format!(
                 "{}{key}: {field} {{ __typename ... on {condition} {{ ",
@@ -329,6 +329,23 @@ async fn populate(harness: &Harness) -> BTreeMap<&'static str, String> {
         .await
         .unwrap();
     assert_eq!(team.status(), 200);
+    let query = "query($e: String!) { viewer { id } entity(name: \"red\") { id }
+        project(name: \"p\", entityName: $e) { id } }";
+    let ids = harness.data(query, json!({ "e": entity })).await;
+    for query in [
+        format!(
+            "mutation {{ createProjectMembers(input: {{projectId: {}, userIds: [{}],
+            teamIds: [{}]}}) {{ success }} }}",
+            ids["project"]["id"], ids["viewer"]["id"], ids["entity"]["id"]
+        ),
+        format!(
+            "mutation {{ createArtifactCollectionTagAssignments(input: {{
+            entityName: \"{entity}\", projectName: \"p\", artifactCollectionName: \"walk\",
+            tags: [{{tagName: \"t\"}}]}}) {{ tags {{ id }} }} }}"
+        ),
+    ] {
+        harness.data(&query, json!({})).await;
+    }
     BTreeMap::from([
         ("artifact", quoted(&logged.id)),
         ("sequence", quoted(sequence)),
@@ -393,7 +410,7 @@ async fn every_field_of_every_object_is_answered() {
                 };
                 if !visited.contains_key(name) {
                     let key = format!("k{}", visited.len());
-                    visited.insert(name.to_owned(), way.into(&call, &key, name));
+                    visited.insert(name.to_owned(), way.deeper(&call, &key, name));
                     queue.push_back(name.to_owned());
                 }
             }
@@ -419,7 +436,7 @@ const UNREACHABLE: [&str; 8] = [
     "ArtifactCollectionAlias",
     "UploadMultipartUrls",
     "UploadUrlPart",
-    "ProjectTeamMember",
+    "FeatureFlag",
 ];
 
 fn composite(definition: &TypeDefinition<'static, String>, name: &str) -> bool {

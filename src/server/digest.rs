@@ -11,23 +11,6 @@ pub(crate) enum Algorithm {
     Xxh128,
 }
 
-impl Algorithm {
-    /// As it appears in paths and URLs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Xxh128 => "xxh128",
-        }
-    }
-
-    /// Reads [`Algorithm::as_str`] back.
-    pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Md5, Self::Xxh128]
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == name)
-    }
-}
-
 /// A digest of some content; both algorithms give 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Digest {
@@ -64,6 +47,7 @@ impl Digest {
     }
 
     /// Digest of bytes at hand.
+    #[cfg(test)]
     pub(crate) fn of(algorithm: Algorithm, content: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(content);

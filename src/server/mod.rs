@@ -197,8 +197,8 @@ pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> 
         reachable(listener.local_addr().map_err(unusable)?)
     );
     let directory = data.clone();
-    let address = base_url.clone();
-    let opened = http::blocking(move || open(&directory, seed.as_slice(), &address)).await;
+    let here = base_url.clone();
+    let opened = http::blocking(move || open(&directory, seed.as_slice(), &here)).await;
     let (store, api_key, owner) = opened.map_err(|failure| match failure {
         StoreError::Busy => ServeError::Busy(data.clone()),
         source => ServeError::Data {

@@ -8,36 +8,36 @@ use serde_json::{Value, json};
 use wandbfs::server::{RunningServer, Seed, ServerOptions, start};
 
 /// A server on an empty directory of its own.
-pub struct Harness {
-    pub server: RunningServer,
-    pub http: reqwest::Client,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Harness {
+    pub(crate) server: RunningServer,
+    pub(crate) http: reqwest::Client,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// A version that was just logged.
-pub struct Logged {
-    pub id: String,
-    pub manifest_id: String,
+pub(crate) struct Logged {
+    pub(crate) id: String,
+    pub(crate) manifest_id: String,
 }
 
 /// Standard base64 of the MD5.
-pub fn md5(content: &[u8]) -> String {
+pub(crate) fn md5(content: &[u8]) -> String {
     STANDARD.encode(md5::Md5::digest(content))
 }
 
 /// Lower-case hex of the MD5.
-pub fn md5_hex(content: &[u8]) -> String {
+pub(crate) fn md5_hex(content: &[u8]) -> String {
     hex::encode(md5::Md5::digest(content))
 }
 
 impl Harness {
     /// With test controls, without content.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(None, true).await
     }
 
     /// As told.
-    pub async fn with(seed: Option<Seed>, test_controls: bool) -> Self {
+    pub(crate) async fn with(seed: Option<Seed>, test_controls: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut options = ServerOptions::new(dir.path());
         options.seed = seed;
@@ -52,19 +52,19 @@ impl Harness {
     }
 
     /// Absolute URL of a path.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server.base_url())
     }
 
     /// A request with the first user's key.
-    pub fn signed_in(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn signed_in(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, self.url(path))
             .basic_auth("api", Some(self.server.api_key()))
     }
 
     /// The whole answer to a document.
-    pub async fn ask(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn ask(&self, query: &str, variables: Value) -> Value {
         let body = json!({ "query": query, "variables": variables });
         let response = self
             .signed_in(Method::POST, "/graphql")
@@ -77,14 +77,14 @@ impl Harness {
     }
 
     /// The data of an answer without errors.
-    pub async fn data(&self, query: &str, variables: Value) -> Value {
+    pub(crate) async fn data(&self, query: &str, variables: Value) -> Value {
         let mut answer = self.ask(query, variables).await;
         assert!(answer.get("errors").is_none(), "{query}\n{answer}");
         answer["data"].take()
     }
 
     /// GET without credentials.
-    pub async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Response {
+    pub(crate) async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Response {
         let request = headers
             .iter()
             .fold(self.http.get(url), |request, (name, value)| {
@@ -94,7 +94,7 @@ impl Harness {
     }
 
     /// PUT without credentials.
-    pub async fn put(&self, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+    pub(crate) async fn put(&self, url: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
         let request = headers
             .iter()
             .fold(self.http.put(url), |request, (name, value)| {
@@ -104,7 +104,7 @@ impl Harness {
     }
 
     /// Sets the knobs.
-    pub async fn knobs(&self, knobs: Value) {
+    pub(crate) async fn knobs(&self, knobs: Value) {
         let answer = self
             .http
             .put(self.url("/_test/knobs"))
@@ -116,7 +116,7 @@ impl Harness {
     }
 
     /// The counters.
-    pub async fn requests(&self) -> Value {
+    pub(crate) async fn requests(&self) -> Value {
         self.http
             .get(self.url("/_test/requests"))
             .send()
@@ -128,10 +128,10 @@ impl Harness {
     }
 
     /// Begins a version of `collection` in project `p` and names its manifest.
-    pub async fn begin(&self, collection: &str, digest: &str) -> Logged {
+    pub(crate) async fn begin(&self, collection: &str, digest: &str) -> Logged {
         let entity = self.server.entity();
         let input = json!({"entityName": entity, "projectName": "p", "artifactTypeName": "dataset",
-            "artifactCollectionName": collection, "digest": digest,
+            "artifactCollectionName": collection, "digest": digest, "runName": "run1",
             "digestAlgorithm": "MANIFEST_MD5",
             "aliases": [{"artifactCollectionName": collection, "alias": "latest"}]});
         self.data(
@@ -166,7 +166,7 @@ impl Harness {
     }
 
     /// Where the content of one file of a version goes: `uploadUrl`, `uploadHeaders`, ….
-    pub async fn place(&self, version: &Logged, name: &str, content: &[u8]) -> Value {
+    pub(crate) async fn place(&self, version: &Logged, name: &str, content: &[u8]) -> Value {
         let input = json!({"storageLayout": "V2", "artifactFiles": [{"artifactID": version.id,
             "artifactManifestID": version.manifest_id, "name": name, "md5": md5(content)}]});
         let query = "mutation($i: CreateArtifactFilesInput!) { createArtifactFiles(input: $i) {
@@ -176,7 +176,7 @@ impl Harness {
     }
 
     /// Logs a version as the SDK does.
-    pub async fn log(&self, collection: &str, files: &[(&str, &[u8])]) -> Logged {
+    pub(crate) async fn log(&self, collection: &str, files: &[(&str, &[u8])]) -> Logged {
         let digest = md5_hex(format!("{collection}{files:?}").as_bytes());
         let version = self.begin(collection, &digest).await;
         let mut contents = serde_json::Map::new();
@@ -206,7 +206,7 @@ impl Harness {
     }
 
     /// Signed URL of one file of a version.
-    pub async fn file_url(&self, version: &Logged, name: &str) -> String {
+    pub(crate) async fn file_url(&self, version: &Logged, name: &str) -> String {
         let query = "query($id: ID!, $names: [String!]) { artifact(id: $id) {
             files(names: $names, first: 1) { edges { node { directUrl } } } } }";
         let answer = self
@@ -219,7 +219,7 @@ impl Harness {
     }
 
     /// Signed URL of the manifest of a version.
-    pub async fn manifest_url(&self, version: &Logged) -> String {
+    pub(crate) async fn manifest_url(&self, version: &Logged) -> String {
         let query = "query FetchArtifactManifest($id: ID!) { artifact(id: $id) {
             currentManifest { file { directUrl } } } }";
         let answer = self.data(query, json!({"id": version.id})).await;

@@ -43,11 +43,6 @@ impl Args {
         self.0.get(name)?.as_i64()
     }
 
-    /// A boolean.
-    pub(crate) fn bool(&self, name: &str) -> Option<bool> {
-        self.0.get(name)?.as_bool()
-    }
-
     /// A list of anything.
     pub(crate) fn list(&self, name: &str) -> Option<&[Value]> {
         self.0.get(name)?.as_array().map(Vec::as_slice)

@@ -2,14 +2,11 @@
 
 use async_graphql::ErrorExtensions;
 
-/// Extension key under which an error's kind travels from the resolver to the HTTP layer.
-pub(super) const CODE: &str = "code";
+/// Extension key under which a client finds the kind of an error.
+const CODE: &str = "code";
 
-/// Value of [`CODE`] that turns the whole answer into HTTP 401.
-pub(super) const UNAUTHORIZED: &str = "UNAUTHORIZED";
-
-/// Why a field could not be answered. All but [`ServerError::Unauthorized`] become an entry of
-/// `errors` in an answer with status 200, which is what every flow of the SDK accepts.
+/// Why a field could not be answered: an entry of `errors` in an answer with status 200, which is
+/// what every flow of the SDK accepts. (Wrong keys never get this far, they are refused with 401.)
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
     /// The named thing does not exist, or the caller may not know that it does.
@@ -18,9 +15,6 @@ pub(crate) enum ServerError {
     /// The caller may see it but not do this.
     #[error("permission denied: {0}")]
     Forbidden(String),
-    /// The request's key is not (or no longer) valid; HTTP 401.
-    #[error("invalid or missing API key")]
-    Unauthorized,
     /// The request can never succeed as it is.
     #[error("{0}")]
     Invalid(String),
@@ -58,11 +52,10 @@ impl ServerError {
     }
 
     /// Stable name of the kind.
-    pub(crate) fn code(&self) -> &'static str {
+    fn code(&self) -> &'static str {
         match self {
             Self::NotFound(_) => "NOT_FOUND",
             Self::Forbidden(_) => "FORBIDDEN",
-            Self::Unauthorized => UNAUTHORIZED,
             Self::Invalid(_) => "INVALID",
             Self::Conflict(_) => "CONFLICT",
             Self::Internal { .. } => "INTERNAL",

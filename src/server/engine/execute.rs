@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Cx;
-use super::error::{CODE, UNAUTHORIZED};
 use super::schema::{Roots, SchemaFault, build};
 
 /// The body of a GraphQL request.
@@ -44,7 +43,7 @@ pub(crate) struct Names {
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// HTTP status: 200, or 401 when a field said that the key is not valid.
+    /// HTTP status: 200 for whatever was executed.
     pub(crate) status: u16,
     /// The JSON.
     pub(crate) body: Vec<u8>,
@@ -193,22 +192,14 @@ impl Engine {
         request.operation_name = call.operation_name;
         request.set_parsed_query(call.document);
         let mut response = self.schema.execute(request).await;
-        let mut status = 200;
         for error in &mut response.errors {
             if let Some(rest) = error.message.strip_prefix("Unknown field ") {
                 // The wording of W&B's server, which clients recognise (protocol §2.4).
                 error.message = format!("Cannot query field {rest}");
             }
-            let code = error
-                .extensions
-                .as_ref()
-                .and_then(|extensions| extensions.get(CODE));
-            if code.is_some_and(|code| *code == async_graphql::Value::from(UNAUTHORIZED)) {
-                status = 401;
-            }
         }
         match serde_json::to_vec(&response) {
-            Ok(body) => Answer { status, body },
+            Ok(body) => Answer { status: 200, body },
             Err(error) => {
                 tracing::error!(%error, "cannot write a GraphQL answer");
                 Answer::error(500, "internal error")

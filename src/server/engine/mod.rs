@@ -10,7 +10,7 @@
 //! | null, absent and default arguments must look alike to a noun | [`Args`], filled by `coerce` |
 //! | interface and union members | [`Noun::type_name`] |
 //! | pages look the same at twenty places | [`Connection`] |
-//! | errors become messages, wrong keys become 401 | [`ServerError`] |
+//! | errors become messages | [`ServerError`] |
 
 mod args;
 mod coerce;
@@ -30,7 +30,7 @@ pub(crate) use args::{Args, PageArgs};
 pub(crate) use connection::{Connection, Edge, Total};
 pub(crate) use error::ServerError;
 pub(crate) use execute::{Answer, Call, Engine, Names};
-pub(crate) use schema::{Roots, SchemaFault};
+pub(crate) use schema::Roots;
 
 use crate::server::http::urls::UrlSigner;
 use crate::server::store::Store;

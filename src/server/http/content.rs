@@ -18,8 +18,7 @@ use tokio::sync::mpsc;
 use super::connection::ResetSwitch;
 use super::control::{Admission, expired};
 use super::faults::Class;
-use super::range::{Part, part};
-use super::shape::Shape;
+use super::range::respond;
 use super::urls::{Access, object_of};
 use super::{App, blocking, reply};
 use crate::server::store::StoreError;
@@ -68,65 +67,21 @@ pub(super) async fn read(
         Err(failure) => return reply::failure(&failure),
     };
     let etag = format!("\"{}\"", located.md5.hex());
-    let answer = part(&headers, &etag, located.size);
-    let mut response = match answer {
-        Part::Whole => body(&method, file, 0, located.size, shape),
-        Part::Range { first, last } => {
-            let mut response = body(&method, file, first, last - first + 1, shape);
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            content_range(
-                &mut response,
-                &format!("bytes {first}-{last}/{}", located.size),
-            );
-            response
-        }
-        Part::NotModified => StatusCode::NOT_MODIFIED.into_response(),
-        Part::PreconditionFailed => reply::error(
-            StatusCode::PRECONDITION_FAILED,
-            "the content has another entity tag",
-        ),
-        Part::Unsatisfiable => {
-            let mut response = reply::error(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "the range begins behind the end of the content",
-            );
-            content_range(&mut response, &format!("bytes */{}", located.size));
-            response
-        }
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        headers.insert(header::ETAG, etag);
-    }
-    if is_manifest && matches!(answer, Part::Whole | Part::Range { .. }) {
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
+    let mut response = respond(&method, &headers, &etag, located.size, |offset, len| {
+        shape.stream(Box::pin(pieces(file, offset, len)), len)
+    });
+    if response.status().is_success() {
+        let content_type = if is_manifest {
+            "application/json"
+        } else {
+            "application/octet-stream"
+        };
+        let content_type = HeaderValue::from_static(content_type);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
     }
     response
-}
-
-fn content_range(response: &mut Response, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(header::CONTENT_RANGE, value);
-    }
-}
-
-/// `len` bytes of a file from `offset` on; the body is left out for HEAD.
-fn body(method: &Method, file: File, offset: u64, len: u64, shape: Shape) -> Response {
-    let content = if *method == Method::HEAD {
-        Body::empty()
-    } else {
-        shape.stream(Box::pin(pieces(file, offset, len)), len)
-    };
-    let content_type = HeaderValue::from_static("application/octet-stream");
-    let headers = [
-        (header::CONTENT_LENGTH, HeaderValue::from(len)),
-        (header::CONTENT_TYPE, content_type),
-    ];
-    (headers, content).into_response()
 }
 
 /// A stretch of a file, piece by piece. The file may be deleted meanwhile; it stays readable.

@@ -7,6 +7,7 @@
 //! | `GET /artifacts/…`, `/artifactsV2/…` | a valid key | `handler` |
 //! | `POST /oidc/token` | holders of an accepted identity token | `oidc` |
 //! | `POST /files/…/file_stream` | a valid key | here |
+//! | `GET /public/sample.txt` | anybody | `public` |
 //! | `/_test/…` | anybody, only with `--test-controls` | `control` |
 //!
 //! Anything else is a 404 with a JSON body: a client must never take a web page for content.
@@ -19,6 +20,7 @@ mod faults;
 mod graphql;
 mod handler;
 mod oidc;
+mod public;
 mod range;
 mod reply;
 mod shape;
@@ -120,6 +122,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(
             "/storage/{*object}",
             get(content::read).head(content::read).put(content::write),
+        )
+        .route(
+            "/public/sample.txt",
+            get(public::sample).head(public::sample),
         )
         .route("/artifacts/{*path}", get(handler::redirect))
         .route("/artifactsV2/{*path}", get(handler::redirect));

@@ -1,10 +1,69 @@
-//! Conditional and range requests (RFC 9110 §13 and §14) on immutable content. Pure.
+//! Conditional and range requests (RFC 9110 §13 and §14) on immutable content.
 
-use axum::http::{HeaderMap, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::reply;
+
+/// Answers GET or HEAD for content of `size` bytes under the entity tag `etag` (with its quotes),
+/// as the conditions and the range among the headers ask; `content` makes a body from offset and
+/// length.
+pub(super) fn respond(
+    method: &Method,
+    headers: &HeaderMap,
+    etag: &str,
+    size: u64,
+    content: impl FnOnce(u64, u64) -> Body,
+) -> Response {
+    let body = |offset, len| {
+        // A HEAD has the headers of the GET and no body.
+        let body = if method == Method::HEAD {
+            Body::empty()
+        } else {
+            content(offset, len)
+        };
+        ([(header::CONTENT_LENGTH, HeaderValue::from(len))], body).into_response()
+    };
+    let mut response = match part(headers, etag, size) {
+        Part::Whole => body(0, size),
+        Part::Range { first, last } => {
+            let mut response = body(first, last - first + 1);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            content_range(&mut response, &format!("bytes {first}-{last}/{size}"));
+            response
+        }
+        Part::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Part::PreconditionFailed => reply::error(
+            StatusCode::PRECONDITION_FAILED,
+            "the content has another entity tag",
+        ),
+        Part::Unsatisfiable => {
+            let mut response = reply::error(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "the range begins behind the end of the content",
+            );
+            content_range(&mut response, &format!("bytes */{size}"));
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    response
+}
+
+fn content_range(response: &mut Response, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+}
 
 /// What to answer to a GET or HEAD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+enum Part {
     /// 200 with everything.
     Whole,
     /// 206 with these bytes, both ends included.
@@ -26,7 +85,7 @@ pub(crate) enum Part {
 /// (with its quotes). Content never changes under its tag, so there are no dates to compare: an
 /// `If-Range` with a date gets the whole. Several ranges, other units and malformed ranges count
 /// as no range, as the RFC permits.
-pub(crate) fn part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
+fn part(headers: &HeaderMap, etag: &str, size: u64) -> Part {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_MATCH).is_some_and(|tags| !lists(tags, etag, false)) {
         return Part::PreconditionFailed;
