@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::alias::AliasLink;
 use super::content::manifest_content;
 use super::metadata;
 use super::node::{Attributes, Freshness, Kind};
@@ -52,18 +53,10 @@ pub(crate) async fn of(
                 mode,
                 ..file(rendered.bytes.len() as u64, rendered.mtime)
             };
-            (attributes, limited)
+            // The kernel's idea of the size ends with the value, so that no open finds another one.
+            (attributes, shared.remaining(rendered.at))
         }
-        Place::Alias(link) => {
-            let size = link.target.to_string().len() as u64;
-            let attributes = Attributes {
-                kind: Kind::Symlink,
-                size,
-                mode: LINK_MODE,
-                mtime: time_of(link.created_at.as_deref()).unwrap_or(shared.started),
-            };
-            (attributes, limited)
-        }
+        Place::Alias(link) => (symlink(shared, link), limited),
         Place::StateFile(_, state) => {
             let bytes = shared.options.state.as_deref().map(|s| state.bytes(s));
             let size = bytes.map_or(0, |bytes| bytes.len() as u64);
@@ -78,8 +71,20 @@ pub(crate) async fn of(
         Place::Entity(_) | Place::Project(_) | Place::Type(_) | Place::Collection(_) => {
             (directory(changed(shared, node)), limited)
         }
-        Place::Version(version) => (directory(created(shared, version)), limited),
+        Place::Version(version) => {
+            let kept = shared.remaining(version.at());
+            (directory(created(shared, version)), kept)
+        }
     })
+}
+
+fn symlink(shared: &Shared, link: &AliasLink) -> Attributes {
+    Attributes {
+        kind: Kind::Symlink,
+        size: link.target.to_string().len() as u64,
+        mode: LINK_MODE,
+        mtime: time_of(link.created_at.as_deref()).unwrap_or(shared.started),
+    }
 }
 
 /// Updated time of a directory that can change, as far as its node knows.

@@ -1,9 +1,8 @@
 //! What each directory of the mount is: one small module per level, names and their escaping,
 //! metadata files, the content tree of a manifest.
 //!
-//! Async, pure of kernel and of HTTP: it talks to the world through [`Hub`](crate::model::Hub) and
-//! [`Blobs`](crate::model::Blobs) only. A lookup asks for one name and never lists; a listing is a
-//! cursor over pages; everything asked is remembered in one bounded place ([`resolve`]).
+//! Async, pure of kernel and of HTTP: it talks to the world through [`Hub`] and [`Blobs`] only. A lookup asks for one name and never lists; a listing is a
+//! cursor over pages; everything asked is remembered in one bounded place (`resolve`).
 
 mod address;
 mod alias;

@@ -12,7 +12,7 @@ use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared, WeakShared};
+use futures::future::{self, BoxFuture, Shared};
 use lru::LruCache;
 use parking_lot::Mutex;
 
@@ -117,6 +117,10 @@ where
             return Ok(stamped);
         }
         let start = || {
+            // The answer may have come between looking and joining.
+            if let Some(stamped) = self.get(&key) {
+                return future::ready(Ok(stamped)).boxed();
+            }
             let at = Instant::now();
             let answer = ask();
             async move { answer.await.map(|value| Stamped { value, at }) }.boxed()
@@ -130,7 +134,15 @@ where
 
 /// Questions on their way.
 struct Flights<K: Hash + Eq, V: Clone> {
-    running: Mutex<HashMap<K, WeakShared<BoxFuture<'static, V>>>>,
+    running: Mutex<HashMap<K, Running<V>>>,
+}
+
+type Answering<V> = Shared<BoxFuture<'static, V>>;
+
+struct Running<V: Clone> {
+    shared: Answering<V>,
+    /// Callers that wait; the last one to leave takes the entry away.
+    seats: usize,
 }
 
 impl<K: Hash + Eq, V: Clone> Default for Flights<K, V> {
@@ -144,14 +156,13 @@ impl<K: Hash + Eq, V: Clone> Default for Flights<K, V> {
 impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
     fn join(&self, key: K, start: impl FnOnce() -> BoxFuture<'static, V>) -> Flight<'_, K, V> {
         let mut running = self.running.lock();
-        let under_way = running.get(&key).and_then(WeakShared::upgrade);
-        let shared = under_way.unwrap_or_else(|| {
-            let shared = start().shared();
-            if let Some(weak) = shared.downgrade() {
-                running.insert(key.clone(), weak);
-            }
-            shared
+        let entry = running.entry(key.clone()).or_insert_with(|| Running {
+            shared: start().shared(),
+            seats: 0,
         });
+        entry.seats += 1;
+        let shared = entry.shared.clone();
+        drop(running);
         Flight {
             flights: self,
             key,
@@ -160,27 +171,28 @@ impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
     }
 }
 
-/// A seat in a flight; the last one to leave takes the entry away.
+/// A seat in a flight.
 struct Flight<'a, K: Hash + Eq + Clone, V: Clone> {
     flights: &'a Flights<K, V>,
     key: K,
-    shared: Shared<BoxFuture<'static, V>>,
+    shared: Answering<V>,
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Drop for Flight<'_, K, V> {
     fn drop(&mut self) {
         let mut running = self.flights.running.lock();
-        let last = self.shared.strong_count().is_none_or(|count| count <= 1);
-        let landed = self.shared.peek().is_some();
-        if last || landed {
-            // A landed flight may have been followed by a new one under the same key.
-            let ours = running
-                .get(&self.key)
-                .and_then(WeakShared::upgrade)
-                .is_none_or(|other| other.ptr_eq(&self.shared));
-            if ours {
-                running.remove(&self.key);
-            }
+        // Once landed it makes place for a new question, so the entry may be another flight's.
+        let Some(ours) = running
+            .get_mut(&self.key)
+            .filter(|entry| entry.shared.ptr_eq(&self.shared))
+        else {
+            return;
+        };
+        ours.seats -= 1;
+        if ours.seats == 0 || self.shared.peek().is_some() {
+            let entry = running.remove(&self.key);
+            drop(running); // what the future holds may lock anything
+            drop(entry);
         }
     }
 }

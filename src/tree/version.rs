@@ -78,6 +78,11 @@ impl VersionDir {
         &self.value
     }
 
+    /// When the server was asked.
+    pub(crate) fn at(&self) -> Instant {
+        self.at
+    }
+
     /// `vN`.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -62,9 +62,13 @@ impl Reports {
     }
 }
 
-/// More paths or texts than 32-bit offsets reach.
+/// Most nodes of a tree: 600 MB of them. The largest artifact that the SDK makes has 10,000,000 files;
+/// a hostile manifest of short deep paths would have fifty directories for each of its entries.
+const MAX_NODES: usize = 1 << 25;
+
+/// More nodes than [`MAX_NODES`], or more text than 32-bit offsets reach.
 #[derive(Debug, thiserror::Error)]
-#[error("the paths of the manifest need more than 4 GiB")]
+#[error("the manifest describes more than 33 million nodes, or over 4 GiB of names")]
 pub(super) struct TooLarge;
 
 impl Sink for Builder {
@@ -198,6 +202,9 @@ impl Builder {
         while next < layout.nodes.len() {
             if layout.nodes[next].is_directory() {
                 layout.expand(next, &mut self);
+            }
+            if layout.nodes.len() > MAX_NODES {
+                return Err(TooLarge);
             }
             next += 1;
         }

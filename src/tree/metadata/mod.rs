@@ -6,7 +6,7 @@
 mod render;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -22,6 +22,8 @@ pub(crate) struct Rendered {
     pub(crate) bytes: Vec<u8>,
     /// Updated time of its node.
     pub(crate) mtime: SystemTime,
+    /// When the server said so.
+    pub(crate) at: Instant,
 }
 
 /// Renders the metadata file of `dir`, asking for what the node lacks or what has grown old.
@@ -29,38 +31,41 @@ pub(crate) struct Rendered {
 /// # Errors
 /// What the server says; [`NotFound`](crate::model::ErrorKind::NotFound) when the node is gone.
 pub(crate) async fn render(shared: &Arc<Shared>, dir: &Node) -> Result<Rendered, Error> {
-    let (value, times) = match &dir.0 {
+    let (value, times, at) = match &dir.0 {
         Place::Entity(dir) => {
             let fresh = entity_of_listing(shared, dir).await?;
             let value = fresh.value.as_ref();
             let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
             let json = render::entity(&fresh.path, value, &*shared.hub);
-            (Some(json), times)
+            (Some(json), times, fresh.at)
         }
         Place::Project(dir) => {
             let fresh = entity::refresh(shared, dir).await?;
             let value = fresh.value.as_ref();
             let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
-            (value.map(|v| render::project(v, &*shared.hub)), times)
+            let json = value.map(|v| render::project(v, &*shared.hub));
+            (json, times, fresh.at)
         }
         Place::Type(dir) => {
             let fresh = project::refresh(shared, dir).await?;
             let value = fresh.value.as_ref();
             let times = value.map(|v| (None, v.created_at.clone()));
-            (value.map(render::artifact_type), times)
+            (value.map(render::artifact_type), times, fresh.at)
         }
         Place::Collection(dir) => {
             let fresh = artifact_type::refresh(shared, dir).await?;
             let aliases = all_aliases(shared, &fresh).await?;
             let value = fresh.value.as_ref();
             let times = value.map(|v| (v.updated_at.clone(), v.created_at.clone()));
-            (value.map(|v| render::collection(v, &aliases)), times)
+            let json = value.map(|v| render::collection(v, &aliases));
+            (json, times, fresh.at)
         }
         Place::Version(dir) => {
             let fresh = version::refresh(shared, dir).await?;
             let value = fresh.value();
             let times = (value.updated_at.clone(), value.created_at.clone());
-            (Some(render::version(value, &*shared.hub)), Some(times))
+            let json = render::version(value, &*shared.hub);
+            (Some(json), Some(times), fresh.at())
         }
         _ => return Err(not_a_directory(dir)),
     };
@@ -69,6 +74,7 @@ pub(crate) async fn render(shared: &Arc<Shared>, dir: &Node) -> Result<Rendered,
     Ok(Rendered {
         bytes: text(&value.unwrap_or_default()),
         mtime: mtime.unwrap_or(shared.started),
+        at,
     })
 }
 

@@ -87,11 +87,6 @@ pub(super) fn version(value: &ArtifactVersion, hub: &dyn Hub) -> Value {
         false => &qualified_name,
     };
     let linked: Vec<String> = value.linked_artifacts.iter().map(linked_name).collect();
-    let path = NodePath::Version {
-        collection: collection.clone(),
-        selector: VersionSelector::Index(value.index),
-        below: String::new(),
-    };
     json!({
         "id": value.id.as_str(),
         "name": name,
@@ -126,8 +121,16 @@ pub(super) fn version(value: &ArtifactVersion, hub: &dyn Hub) -> Value {
         "created_at": value.created_at,
         "updated_at": value.updated_at.as_ref().or(value.created_at.as_ref()),
         "history_step": value.history_step,
-        "url": hub.app_url(&path),
+        "url": hub.app_url(&path_of(value)),
     })
+}
+
+fn path_of(value: &ArtifactVersion) -> NodePath {
+    NodePath::Version {
+        collection: value.collection.clone(),
+        selector: VersionSelector::Index(value.index),
+        below: String::new(),
+    }
 }
 
 fn linked_name(linked: &LinkedVersion) -> String {

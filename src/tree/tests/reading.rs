@@ -175,3 +175,36 @@ async fn an_unreadable_manifest_is_corrupt_and_asked_for_again() {
     assert_eq!(error.kind(), crate::model::ErrorKind::Corrupt);
     assert_eq!(error.node(), "e/p/t/c/v0");
 }
+
+#[tokio::test]
+async fn an_entity_of_the_viewer_is_described_even_where_the_server_knows_none_by_name() {
+    let world = World::new();
+    world.fail("entity", crate::model::ErrorKind::Unsupported);
+    let tree = world.tree(TreeOptions::default());
+    let node = stat(&tree, "e/entity.json").await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text(&tree, &node).await).unwrap();
+    assert_eq!(
+        (&json["name"], &json["id"]),
+        (&"e".into(), &serde_json::Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn odd_keys_are_reported_once_per_version() {
+    let told = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let world = World::new();
+    world.add_version("e/p/t/c", 0, &[], &manifest(&[("../x", b""), ("ok", b"")]));
+    let tree = world.tree(TreeOptions {
+        report: std::sync::Arc::new(move |path, why| {
+            tell.lock().push((path.to_owned(), why.to_owned()));
+        }),
+        ..TreeOptions::default()
+    });
+    let node = stat(&tree, "e/p/t/c/v0/files/%2E%2E/x").await.unwrap();
+    stat(&tree, "e/p/t/c/v0/files/ok").await.unwrap();
+    let told = told.lock();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].0, node.path());
+    assert!(told[0].1.contains(".."), "{:?}", told[0]);
+}
