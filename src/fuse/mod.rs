@@ -27,6 +27,9 @@ mod session;
 mod shared;
 mod watcher;
 
+#[cfg(test)]
+mod tests;
+
 pub use mount::mount;
 pub use mount_table::{MountEntry, our_mounts, unmount_path};
 pub use options::{MountError, MountOptions};

@@ -45,6 +45,8 @@ pub fn mount(
     runtime: &Handle,
 ) -> Result<Mounted, MountError> {
     let mount_point = check_mount_point(&options.mount_point)?;
+    // Before mounting: a look at a path below a mount without a session waits for ever.
+    let stack_depth = stack_depth(options);
     let Attached { device, entry } = attach(&mount_point, options)?;
     let unmount = || {
         if let Err(why) = mount_table::unmount_entry(&entry) {
@@ -59,7 +61,7 @@ pub fn mount(
             source,
         }
     };
-    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth(options)));
+    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth));
     let requests = TaskTracker::new();
     let adapter = Adapter::new(Arc::clone(&shared), requests.clone(), runtime.clone());
     let (acl, config) = session_config(options);

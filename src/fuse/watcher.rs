@@ -55,3 +55,35 @@ impl Drop for Watcher {
         let _reaped = self.shell.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::fuse::tests::{Fixture, blocking};
+
+    /// What happens to the watcher when this process dies.
+    async fn orphan(mut watcher: Watcher) {
+        drop(watcher.shell.stdin.take());
+        blocking(move || watcher.shell.wait().unwrap()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_orphaned_watcher_unmounts() {
+        let fixture = Fixture::new().await;
+        let watcher = Watcher::start(&fixture.mounted.entry).unwrap();
+        assert!(fixture.is_in_the_mount_table());
+        orphan(watcher).await;
+        assert!(!fixture.is_in_the_mount_table());
+        fixture.mounted.wait().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_orphaned_watcher_leaves_a_strangers_mount_alone() {
+        let fixture = Fixture::new().await;
+        let mut other = fixture.mounted.entry.clone();
+        other.device = (0, u32::MAX);
+        orphan(Watcher::start(&other).unwrap()).await;
+        assert!(fixture.is_in_the_mount_table());
+    }
+}

@@ -22,6 +22,9 @@ mod mutations;
 mod nodes;
 mod options;
 
+#[cfg(test)]
+mod tests;
+
 pub use attributes::{Attr, Entry};
 pub use directories::{DirEntry, OpenDirectory};
 pub use errno::Errno;
