@@ -412,7 +412,7 @@ fn the_demos_tour_can_be_typed_as_it_is_printed() {
     let mut commands = Vec::new();
     loop {
         let line = process.line();
-        if let Some(command) = line.strip_prefix("  $ ") {
+        if let Some(command) = line.trim_start().strip_prefix("$ ") {
             commands.push(command.to_owned());
         }
         if line.starts_with("Ctrl-C") {

@@ -17,6 +17,31 @@ use super::signals::EndSignals;
 use crate::server::{RunningServer, Seed, ServerOptions, start};
 use crate::wandb::config::{Config, Environment, Overrides};
 
+/// Commands to type, `MP` standing for the mount point, and what each shows of the sample content.
+const TOUR: [(&str, &str); 6] = [
+    ("ls MP", "You, your teams, your organization:"),
+    (
+        "ls -l MP/vision-lab/images/model/classifier",
+        "A model in five versions; aliases are links to them:",
+    ),
+    (
+        "cat MP/vision-lab/images/model/classifier/production/artifact.json",
+        "Everything W&B knows about the version in production:",
+    ),
+    (
+        "md5sum MP/vision-lab/images/model/classifier/best/files/weights/*",
+        "64 MB, fetched as they are read, and checked:",
+    ),
+    (
+        "find MP/vision-lab/images/dataset/photos/latest/files -type f | wc -l",
+        "A data set of 10,000 files, listed without fetching one:",
+    ),
+    (
+        "grep -r milk MP/local/quickstart/dataset/notes/latest/files",
+        "Any program reads them:",
+    ),
+];
+
 /// Arguments of `demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -76,7 +101,7 @@ fn serve_and_mount(
         }
         let config = configuration(&server, data)?;
         let session = Session::start(&runtime, flags(), &args.dir, config, environment)?;
-        let told = tell(&server, &session, console);
+        let told = tell(&server, data, &session, console);
         if told.is_ok() {
             runtime.block_on(session.served(&mut signals));
         }
@@ -90,7 +115,7 @@ fn serve_and_mount(
 fn configuration(server: &RunningServer, data: &Path) -> Outcome<Config> {
     let overrides = Overrides {
         base_url: Some(server.base_url().to_owned()),
-        api_key_file: Some(data.join("server/api-key")),
+        api_key_file: Some(key_file(data)),
         cache_dir: Some(data.join("cache")),
     };
     let bare = Environment {
@@ -101,6 +126,11 @@ fn configuration(server: &RunningServer, data: &Path) -> Outcome<Config> {
     Ok(Config::load(&overrides, &bare).map_err(|error| Failure::config(&error))?)
 }
 
+/// The key of the demo's only user.
+fn key_file(data: &Path) -> PathBuf {
+    data.join("server/api-key")
+}
+
 /// The flags of a mount without any.
 fn flags() -> MountFlags {
     let command = MountFlags::augment_args(clap::Command::new("demo"));
@@ -108,23 +138,23 @@ fn flags() -> MountFlags {
     MountFlags::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-fn tell(server: &RunningServer, session: &Session, console: Console) -> Outcome {
+fn tell(server: &RunningServer, data: &Path, session: &Session, console: Console) -> Outcome {
     if console.json {
         return console.object(session.record());
     }
     daemon::announce(session.record(), console)?;
     let point = session.record().mountpoint.display();
-    let entity = server.entity();
+    console.text("\nA tour, to be typed in another terminal:")?;
+    for (command, why) in TOUR {
+        let command = command.replace("MP", &point.to_string());
+        console.text(&format!("\n  {why}\n  $ {command}"))?;
+    }
     console.text(&format!(
-        "\nFrom another terminal:\n  \
-         ls {point} {point}/{entity}\n  \
-         find {point}/{entity} -maxdepth 3\n  \
-         cat {point}/README.md\n\n\
-         The SDK sees the same:\n  \
-         export WANDB_BASE_URL={}\n\n\
-         Ctrl-C ends it and leaves nothing behind.",
-        server.base_url()
-    ))
+        "\nThe W&B SDK sees the same:\n  export WANDB_BASE_URL={} WANDB_API_KEY=$(cat {})\n",
+        server.base_url(),
+        key_file(data).display()
+    ))?;
+    console.text("Ctrl-C ends it and leaves nothing behind.")
 }
 
 /// A directory for the server's data and the cache, removed when it is dropped. In the user's cache,

@@ -1,5 +1,7 @@
 //! `File`: an entry of a version, a file to upload, a manifest, or a file of a run.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
 
@@ -22,7 +24,7 @@ const OCTETS: &str = "application/octet-stream";
 /// A file of whichever origin.
 pub(super) enum File {
     /// An entry of a committed version.
-    Entry(EntryRow, VersionRow),
+    Entry(EntryRow, Arc<VersionRow>),
     /// A file of a version being made.
     Target(FileTarget),
     /// A manifest.
@@ -166,7 +168,7 @@ impl File {
 
     fn artifact(&self, cx: &Cx) -> Answer {
         let id = match self {
-            Self::Entry(_, version) => return Ok(Out::node(Artifact(version.clone()))),
+            Self::Entry(_, version) => return Ok(Out::node(Artifact(VersionRow::clone(version)))),
             Self::Target(target) => target.birth,
             Self::Manifest(row) => row.artifact_id,
             Self::Run(_) => return Ok(Out::Null),
@@ -238,6 +240,7 @@ pub(super) fn of_version(cx: &Cx, version: VersionRow, args: &Args) -> Answer {
     let names = args.strings("names").filter(|names| !names.is_empty());
     let listing = manifests::listing(manifest, names.as_deref())?;
     let page = read(cx, |db| manifests::page(db, &listing, &page_request(args)))?;
+    let version = Arc::new(version);
     let counted = if names.is_none() {
         Total::Known(u64::try_from(version.file_count).unwrap_or(0))
     } else {
@@ -259,6 +262,7 @@ pub(super) fn by_entries(cx: &Cx, version: &VersionRow, args: &Args) -> Answer {
     let asked = args.list("entries").unwrap_or_default();
     let mut edges = Vec::with_capacity(asked.len());
     if let Some(manifest) = version.manifest_id {
+        let version = Arc::new(version.clone());
         read(cx, |db| {
             for (index, wanted) in asked.iter().enumerate() {
                 let path = text(wanted, "name")

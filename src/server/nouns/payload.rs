@@ -12,7 +12,13 @@ use super::{Answer, Args, Cx, Noun, Out, ServerError};
 pub(super) struct Payload {
     type_name: &'static str,
     values: Vec<(&'static str, Value)>,
-    nodes: Vec<(&'static str, Vec<Arc<dyn Noun>>, bool)>,
+    nodes: Vec<(&'static str, Objects)>,
+}
+
+/// The value of an object field.
+enum Objects {
+    One(Arc<dyn Noun>),
+    Many(Vec<Arc<dyn Noun>>),
 }
 
 impl Payload {
@@ -33,7 +39,7 @@ impl Payload {
 
     /// Adds an object.
     pub(super) fn node(mut self, name: &'static str, noun: impl Noun) -> Self {
-        self.nodes.push((name, vec![Arc::new(noun)], false));
+        self.nodes.push((name, Objects::One(Arc::new(noun))));
         self
     }
 
@@ -47,7 +53,7 @@ impl Payload {
             .into_iter()
             .map(|noun| Arc::new(noun) as Arc<dyn Noun>)
             .collect();
-        self.nodes.push((name, nouns, true));
+        self.nodes.push((name, Objects::Many(nouns)));
         self
     }
 
@@ -67,11 +73,11 @@ impl Noun for Payload {
         if let Some((_, value)) = self.values.iter().find(|(key, _)| *key == name) {
             return Ok(Out::value(value.clone()));
         }
-        if let Some((_, nouns, list)) = self.nodes.iter().find(|(key, _, _)| *key == name) {
-            if *list {
-                return Ok(Out::Nodes(nouns.iter().cloned().map(Some).collect()));
-            }
-            return Ok(nouns.first().cloned().map_or(Out::Null, Out::Node));
+        if let Some((_, objects)) = self.nodes.iter().find(|(key, _)| *key == name) {
+            return Ok(match objects {
+                Objects::One(noun) => Out::Node(noun.clone()),
+                Objects::Many(nouns) => Out::Nodes(nouns.iter().cloned().map(Some).collect()),
+            });
         }
         match name {
             "clientMutationId" | "clientMutationID" => Ok(Out::Null),
