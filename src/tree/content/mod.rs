@@ -242,8 +242,6 @@ impl ContentTree {
             version: path.clone(),
             artifact: version.value().id.clone(),
             path: self.key(index).into(),
-            digest: record.digest().map(|digest| digest.to_base64()).unwrap_or_default().into(),
-            size: (!self.size_unknown(index)).then(|| self.size(index)),
             birth_artifact: self.births.get(record.birth as usize).cloned(),
             layout_v2: self.layout_v2,
             region: self.region.clone(),
