@@ -64,8 +64,6 @@ pub enum RunArtifactsMode {
 /// # let key = Authorization::Basic(Secret::new(server.api_key()));
 /// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
 /// use futures::TryStreamExt as _;
-/// use wandbfs::model::{NodePath, RunName};
-///
 /// let run = client.run("vision-lab/images/train-1").await?;
 /// let used: Vec<_> = run.used_artifacts().map_ok(|a| a.name()).try_collect().await?;
 /// assert_eq!(used, ["photos:v0"]);
