@@ -22,7 +22,7 @@ const OCTETS: &str = "application/octet-stream";
 /// A file of whichever origin.
 pub(super) enum File {
     /// An entry of a committed version.
-    Entry(EntryRow, VersionRow),
+    Entry(EntryRow, Box<VersionRow>),
     /// A file of a version being made.
     Target(FileTarget),
     /// A manifest.
@@ -166,7 +166,7 @@ impl File {
 
     fn artifact(&self, cx: &Cx) -> Answer {
         let id = match self {
-            Self::Entry(_, version) => return Ok(Out::node(Artifact(version.clone()))),
+            Self::Entry(_, version) => return Ok(Out::node(Artifact(VersionRow::clone(version)))),
             Self::Target(target) => target.birth,
             Self::Manifest(row) => row.artifact_id,
             Self::Run(_) => return Ok(Out::Null),
@@ -244,7 +244,7 @@ pub(super) fn of_version(cx: &Cx, version: VersionRow, args: &Args) -> Answer {
         total(listing)
     };
     let made = connection("FileConnection", page, |entry| {
-        File::Entry(entry, version.clone())
+        File::Entry(entry, Box::new(version.clone()))
     });
     Ok(Out::node(
         made.total(counted).with("uploadHeaders", headers),
@@ -269,7 +269,7 @@ pub(super) fn by_entries(cx: &Cx, version: &VersionRow, args: &Args) -> Answer {
                 }) {
                     edges.push(Edge::new(
                         index.to_string(),
-                        File::Entry(entry, version.clone()),
+                        File::Entry(entry, Box::new(version.clone())),
                     ));
                 }
             }

@@ -12,8 +12,11 @@ use super::{Answer, Args, Cx, Noun, Out, ServerError};
 pub(super) struct Payload {
     type_name: &'static str,
     values: Vec<(&'static str, Value)>,
-    nodes: Vec<(&'static str, Vec<Arc<dyn Noun>>, bool)>,
+    nodes: Vec<Nodes>,
 }
+
+/// A field's name, its objects, and whether the field is a list.
+type Nodes = (&'static str, Vec<Arc<dyn Noun>>, bool);
 
 impl Payload {
     /// An empty one of that type.

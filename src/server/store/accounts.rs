@@ -226,13 +226,6 @@ impl Store {
         })
     }
 
-    /// Adds a key that may only read.
-    pub(crate) fn create_read_only_key(&self, username: &str) -> Result<String> {
-        let key = new_key();
-        self.write(|tx| add_key(tx, username, &key, Some("read only"), true))?;
-        Ok(key)
-    }
-
     /// Makes a team, and its organization unless one of that name exists; missing names are made up.
     ///
     /// # Errors
@@ -262,18 +255,6 @@ impl Store {
                 org,
                 org_entity,
             })
-        })
-    }
-
-    /// Sets the aliases of an entity that only its admins may move.
-    pub(crate) fn protect_aliases(&self, entity: &str, aliases: &[&str]) -> Result<()> {
-        let json = serde_json::to_string(aliases)?;
-        self.write(|tx| {
-            tx.execute(
-                "UPDATE entities SET protected_aliases = ?2 WHERE name = ?1",
-                params![entity, json],
-            )?;
-            Ok(())
         })
     }
 

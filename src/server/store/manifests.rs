@@ -253,11 +253,11 @@ impl<'de> Visitor<'de> for Document<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
-                "version" if map.next_value::<Json>()? != Json::from(1) => {
+                "version" if map.next_value::<Json>()? != 1 => {
                     return Err(de::Error::custom("only version 1 is known"));
                 }
                 "version" => {}
-                "storagePolicy" if map.next_value::<Json>()? != Json::from(POLICY) => {
+                "storagePolicy" if map.next_value::<Json>()? != POLICY => {
                     return Err(de::Error::custom("unknown storage policy"));
                 }
                 "storagePolicy" => {}

@@ -29,14 +29,6 @@ pub(crate) struct PageRequest {
 }
 
 impl PageRequest {
-    /// Everything a page may hold.
-    pub(crate) fn largest() -> Self {
-        Self {
-            first: Some(MAX_SIZE),
-            ..Self::default()
-        }
-    }
-
     fn backwards(&self) -> bool {
         self.last.is_some() && self.first.is_none()
     }
@@ -61,16 +53,8 @@ pub(crate) struct Page<T> {
     pub(crate) has_previous: bool,
 }
 
+#[cfg(test)]
 impl<T> Page<T> {
-    /// A page without rows.
-    pub(crate) fn empty() -> Self {
-        Self {
-            items: Vec::new(),
-            has_next: false,
-            has_previous: false,
-        }
-    }
-
     /// The same page of other values.
     pub(crate) fn map<U>(self, mut f: impl FnMut(T) -> U) -> Page<U> {
         Page {

@@ -43,8 +43,6 @@ pub(crate) struct VersionRow {
     pub(crate) run_id: Option<i64>,
     /// The user who did.
     pub(crate) user_id: Option<i64>,
-    /// What distributed writers share.
-    pub(crate) distributed_id: Option<String>,
     /// Its merged manifest, once committed.
     pub(crate) manifest_id: Option<i64>,
     /// When it was created.
@@ -95,13 +93,13 @@ pub(crate) struct VersionChange {
 }
 
 const VERSION: &str = "a.id, a.sequence_id, a.digest, a.xxh128, a.state, a.description, a.metadata, a.labels, a.size, a.file_count, \
-     a.history_step, a.ttl, a.run_id, a.user_id, a.distributed_id, a.manifest_id, a.created_at, a.updated_at";
+     a.history_step, a.ttl, a.run_id, a.user_id, a.manifest_id, a.created_at, a.updated_at";
 const MEMBERSHIP: &str =
     "m.id, m.collection_id, m.artifact_id, m.version_index, m.commit_hash, m.created_at";
 /// Both, [`MEMBERSHIP`] first.
 const LISTED: &str = "m.id, m.collection_id, m.artifact_id, m.version_index, m.commit_hash, m.created_at, \
      a.id, a.sequence_id, a.digest, a.xxh128, a.state, a.description, a.metadata, a.labels, a.size, a.file_count, \
-     a.history_step, a.ttl, a.run_id, a.user_id, a.distributed_id, a.manifest_id, a.created_at, a.updated_at";
+     a.history_step, a.ttl, a.run_id, a.user_id, a.manifest_id, a.created_at, a.updated_at";
 /// Columns of [`MEMBERSHIP`].
 const MEMBERSHIP_WIDTH: usize = 6;
 
@@ -121,10 +119,9 @@ fn version_row(row: &Row<'_>, from: usize) -> rusqlite::Result<VersionRow> {
         ttl: row.get(from + 11)?,
         run_id: row.get(from + 12)?,
         user_id: row.get(from + 13)?,
-        distributed_id: row.get(from + 14)?,
-        manifest_id: row.get(from + 15)?,
-        created_at: row.get(from + 16)?,
-        updated_at: row.get(from + 17)?,
+        manifest_id: row.get(from + 14)?,
+        created_at: row.get(from + 15)?,
+        updated_at: row.get(from + 16)?,
     })
 }
 
