@@ -105,20 +105,7 @@ impl Artifact {
                 let listing = runs::using(row.id, None)?;
                 Out::value(read(cx, |db| listing.count(db))?)
             }
-            "artifactCollections" => {
-                let members = read(cx, |db| versions::memberships_of(db, row.id))?;
-                let found = members
-                    .into_iter()
-                    .filter_map(|member| {
-                        read(cx, |db| {
-                            collections::visible_collection(db, viewer(cx), member.collection_id)
-                        })
-                        .transpose()
-                    })
-                    .map(|found| found.map(Collection))
-                    .collect::<Result<Vec<_>, _>>()?;
-                Out::node(whole("ArtifactCollectionConnection", found))
-            }
+            "artifactCollections" => return self.collections(cx),
             "artifactMemberships" => {
                 let page = read(cx, |db| {
                     versions::membership_page(db, row.id, &page_request(args))
@@ -131,6 +118,22 @@ impl Artifact {
             }
             _ => return Err(ServerError::unknown_field("Artifact", name)),
         })
+    }
+
+    /// The collections it is in that the caller sees.
+    fn collections(&self, cx: &Cx) -> Answer {
+        let members = read(cx, |db| versions::memberships_of(db, self.0.id))?;
+        let found = members
+            .into_iter()
+            .filter_map(|member| {
+                read(cx, |db| {
+                    collections::visible_collection(db, viewer(cx), member.collection_id)
+                })
+                .transpose()
+            })
+            .map(|found| found.map(Collection))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Out::node(whole("ArtifactCollectionConnection", found)))
     }
 
     fn sequence(&self, cx: &Cx) -> Result<CollectionRow, ServerError> {

@@ -35,6 +35,37 @@ struct Upsert {
     tags: Option<Vec<String>>,
 }
 
+impl Upsert {
+    /// What it sets on the run.
+    fn change(&self) -> Result<RunChange<'_>, StoreError> {
+        for (what, text) in [
+            ("config", &self.config),
+            ("summaryMetrics", &self.summary_metrics),
+        ] {
+            if text.as_deref().is_some_and(|text| {
+                serde_json::from_str::<serde_json::Map<String, Value>>(text).is_err()
+            }) {
+                return Err(StoreError::invalid(format!("{what} is not a JSON object")));
+            }
+        }
+        Ok(RunChange {
+            display_name: self.display_name.as_deref(),
+            state: self.state.as_deref(),
+            group: self.group_name.as_deref(),
+            job_type: self.job_type.as_deref(),
+            sweep: self.sweep.as_deref(),
+            commit: self.commit.as_deref(),
+            host: self.host.as_deref(),
+            program: self.job_program.as_deref(),
+            description: self.description.as_deref(),
+            notes: self.notes.as_deref(),
+            tags: self.tags.as_ref().map(serde_json::to_string).transpose()?,
+            config: self.config.as_deref(),
+            summary: self.summary_metrics.as_deref(),
+        })
+    }
+}
+
 /// `upsertBucket`: makes or changes a run, and its project if that is missing.
 pub(super) async fn upsert(cx: &Cx, args: &Args) -> Answer {
     let input: Upsert = args.deserialize("input")?;
@@ -62,31 +93,7 @@ pub(super) async fn upsert(cx: &Cx, args: &Args) -> Answer {
                     runs::ensure(tx, project.id, me.user_id, name)?
                 }
             };
-            for (what, text) in [
-                ("config", &input.config),
-                ("summaryMetrics", &input.summary_metrics),
-            ] {
-                if text.as_deref().is_some_and(|text| {
-                    serde_json::from_str::<serde_json::Map<String, Value>>(text).is_err()
-                }) {
-                    return Err(StoreError::invalid(format!("{what} is not a JSON object")));
-                }
-            }
-            let change = RunChange {
-                display_name: input.display_name.as_deref(),
-                state: input.state.as_deref(),
-                group: input.group_name.as_deref(),
-                job_type: input.job_type.as_deref(),
-                sweep: input.sweep.as_deref(),
-                commit: input.commit.as_deref(),
-                host: input.host.as_deref(),
-                program: input.job_program.as_deref(),
-                description: input.description.as_deref(),
-                notes: input.notes.as_deref(),
-                tags: input.tags.as_ref().map(serde_json::to_string).transpose()?,
-                config: input.config.as_deref(),
-                summary: input.summary_metrics.as_deref(),
-            };
+            let change = input.change()?;
             runs::update(tx, run.id, &change)?;
             Ok((run.id, inserted))
         })

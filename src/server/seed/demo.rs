@@ -9,8 +9,6 @@
 //!
 //! Runs `train-1` to `train-5` of `vision-lab/images` use the data set and log the model.
 
-use std::fmt::Write as _;
-
 use serde_json::json;
 
 use super::{
@@ -20,6 +18,7 @@ use super::{
 use crate::server::store::{
     StoreError,
     accounts::{self, Role},
+    blobs::Received,
     collections::{self, CollectionRow},
     links::link_version,
     projects, runs,
@@ -102,85 +101,18 @@ fn texts(writer: &Writer<'_>, files: &[(&str, &str)]) -> Result<Vec<Result<(Stri
 
 fn quickstart(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
     let project = writer.project(writer.username, "quickstart", Some("Start here"))?;
-    let described = Some("A few notes, one of them a reference");
-    let Some(notes) = writer.collection(
-        project.id,
-        "dataset",
-        "notes",
-        described,
-        &["text", "small"],
-    )?
-    else {
+    let Some(notes) = notes(writer, project.id, base_url)? else {
         return Ok(());
     };
-    let run = writer.run(project.id, "notes-1", "collect-notes", &json!({}))?;
-    let readme = "# Notes\n\nThree versions of a few texts. Compare them:\n\n    diff -r v0/files v2/files\n";
-    let list = "bread\nmilk\napples\n";
-    let reference = || Content::Reference {
-        url: format!("{base_url}/public/sample.txt"),
-        etag: sample_etag(),
-        size: SAMPLE.len() as u64,
-    };
-    let about = |description, aliases, at| About {
-        description: Some(description),
-        aliases,
-        run: Some(run),
-        at,
-        ..About::default()
-    };
-    let first = texts(
-        writer,
-        &[("README.md", readme), ("lists/shopping.txt", list)],
-    )?;
-    writer.version(
-        &notes,
-        &about("The first notes", &["draft"], 0),
-        first.into_iter(),
-    )?;
-    let second = texts(
-        writer,
-        &[
-            ("README.md", readme),
-            ("lists/shopping.txt", &format!("{list}tea\n")),
-            ("lists/todo.txt", "write\nread\n"),
-        ],
-    )?;
-    writer.version(
-        &notes,
-        &about("One more list", &[], DAY),
-        second.into_iter(),
-    )?;
-    let mut third = texts(
-        writer,
-        &[
-            ("README.md", readme),
-            ("lists/shopping.txt", &format!("{list}tea\n")),
-            ("lists/todo.txt", "read\n"),
-        ],
-    )?;
-    third.push(Ok(("remote/sample.txt".to_owned(), reference())));
-    let last = writer.version(
-        &notes,
-        &about("With a text that lives elsewhere", &["best"], 2 * DAY),
-        third.into_iter(),
-    )?;
-    let Some(report) =
-        writer.collection(project.id, "result", "report", Some("What came out"), &[])?
-    else {
+    let described = Some("What came out");
+    let Some(report) = writer.collection(project.id, "result", "report", described, &[])? else {
         return Ok(());
     };
     let run = writer.run(project.id, "report-1", "summarize", &json!({"words": 12}))?;
-    runs::record(writer.tx, run, last.id, "input", Some("notes"))?;
-    let files = texts(
-        writer,
-        &[
-            (
-                "report.md",
-                "# Report\n\nThree things to buy, one to read.\n",
-            ),
-            ("scores.csv", "name,score\nnotes,0.91\n"),
-        ],
-    )?;
+    runs::record(writer.tx, run, notes.id, "input", Some("notes"))?;
+    let text = "# Report\n\nThree things to buy, one to read.\n";
+    let scores = "name,score\nnotes,0.91\n";
+    let files = texts(writer, &[("report.md", text), ("scores.csv", scores)])?;
     let about = About {
         metadata: Some(json!({"score": 0.91})),
         run: Some(run),
@@ -189,6 +121,54 @@ fn quickstart(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
     };
     writer.version(&report, &about, files.into_iter())?;
     Ok(())
+}
+
+/// Three versions of a few texts; answers the last, which has a reference.
+fn notes(writer: &mut Writer<'_>, project: i64, base_url: &str) -> Result<Option<VersionRow>> {
+    let described = Some("A few notes, one of them a reference");
+    let tags = ["text", "small"];
+    let Some(notes) = writer.collection(project, "dataset", "notes", described, &tags)? else {
+        return Ok(None);
+    };
+    let run = writer.run(project, "notes-1", "collect-notes", &json!({}))?;
+    let readme = "# Notes\n\nThree versions of a few texts. Compare them:\n\n    diff -r v0/files v2/files\n";
+    let (short, long) = ("bread\nmilk\napples\n", "bread\nmilk\napples\ntea\n");
+    let start = [("README.md", readme), ("lists/shopping.txt", short)];
+    let more = |todo| {
+        [
+            ("README.md", readme),
+            ("lists/shopping.txt", long),
+            ("lists/todo.txt", todo),
+        ]
+    };
+    let first = texts(writer, &start)?;
+    let second = texts(writer, &more("write\nread\n"))?;
+    let mut third = texts(writer, &more("read\n"))?;
+    third.push(Ok((
+        "remote/sample.txt".to_owned(),
+        Content::Reference {
+            url: format!("{base_url}/public/sample.txt"),
+            etag: sample_etag(),
+            size: SAMPLE.len() as u64,
+        },
+    )));
+    let told: [(_, &[&str], _); 3] = [
+        ("The first notes", &["draft"], first),
+        ("One more list", &[], second),
+        ("With a text that lives elsewhere", &["best"], third),
+    ];
+    let mut last = None;
+    for (day, (description, aliases, entries)) in (0..).zip(told) {
+        let about = About {
+            description: Some(description),
+            aliases,
+            run: Some(run),
+            at: day * DAY,
+            ..About::default()
+        };
+        last = Some(writer.version(&notes, &about, entries.into_iter())?);
+    }
+    Ok(last)
 }
 
 fn phrases(writer: &mut Writer<'_>) -> Result<()> {
@@ -284,6 +264,15 @@ fn picture(class: &str, index: usize, random: &mut Random) -> String {
     text
 }
 
+/// Aliases of the model's versions, besides `latest`.
+const MODEL_ALIASES: [&[&str]; MODELS] = [
+    &["baseline"],
+    &[],
+    &["production"],
+    &["best"],
+    &["candidate"],
+];
+
 fn models(
     writer: &mut Writer<'_>,
     project: i64,
@@ -298,62 +287,58 @@ fn models(
         .map(|index| writer.store(&weights(index as u64)))
         .collect::<Result<Vec<_>>>()?;
     let mut made = Vec::new();
-    for version in 0..MODELS {
+    for (version, aliases) in MODEL_ALIASES.into_iter().enumerate() {
         if version > 0 {
-            shards[version] = writer.store(&weights((100 * version + version) as u64))?;
+            shards[version] = writer.store(&weights((100 + version) as u64))?;
         }
+        let epoch = version + 1;
         let accuracy = 0.81 + 0.03 * version as f64;
-        let run = writer.run(
-            project,
-            &format!("train-{}", version + 1),
-            &format!("train-{}", version + 1),
-            &json!({"lr": {"value": 0.1 / (version + 1) as f64}}),
-        )?;
+        let name = format!("train-{epoch}");
+        let config = json!({"lr": {"value": 0.1 / epoch as f64}});
+        let run = writer.run(project, &name, &name, &config)?;
         if let Some(photos) = photos {
             runs::record(writer.tx, run, photos.id, "input", Some("photos"))?;
         }
-        let mut readme = String::from("# Classifier\n\nThe weights are in eight files.\n\n");
-        let _ = writeln!(readme, "Accuracy on the test pictures: {accuracy:.2}");
-        let config =
-            json!({"classes": CLASSES, "layers": 50, "shards": SHARDS, "epoch": version + 1});
-        let mut entries = texts(
-            writer,
-            &[
-                ("README.md", &readme),
-                ("config.json", &format!("{config:#}\n")),
-            ],
-        )?;
-        entries.extend(shards.iter().enumerate().map(|(index, blob)| {
-            Ok((
-                format!("weights/shard-{:02}-of-{SHARDS:02}.bin", index + 1),
-                Content::Stored(*blob),
-            ))
-        }));
+        let entries = model_files(writer, &shards, epoch, accuracy)?;
         let about = About {
             description: Some(if version == 0 {
                 "From scratch"
             } else {
                 "Trained further"
             }),
-            aliases: [
-                &["baseline"][..],
-                &[],
-                &["production"],
-                &["best"],
-                &["candidate"],
-            ][version],
+            aliases,
             tags: if version == 3 {
                 &["reviewed", "small"]
             } else {
                 &[]
             },
-            metadata: Some(json!({"accuracy": accuracy, "epoch": version + 1})),
+            metadata: Some(json!({"accuracy": accuracy, "epoch": epoch})),
             run: Some(run),
-            at: (version as i64 + 1) * DAY,
+            at: epoch as i64 * DAY,
         };
         made.push(writer.version(&model, &about, entries.into_iter())?);
     }
     Ok(made)
+}
+
+/// What is in a version of the model.
+fn model_files(
+    writer: &Writer<'_>,
+    shards: &[Received],
+    epoch: usize,
+    accuracy: f64,
+) -> Result<Vec<Result<(String, Content)>>> {
+    let readme = format!(
+        "# Classifier\n\nThe weights are in eight files.\n\nAccuracy on the test pictures: {accuracy:.2}\n"
+    );
+    let config = json!({"classes": CLASSES, "layers": 50, "shards": SHARDS, "epoch": epoch});
+    let config = format!("{config:#}\n");
+    let mut entries = texts(writer, &[("README.md", &readme), ("config.json", &config)])?;
+    entries.extend(shards.iter().enumerate().map(|(index, blob)| {
+        let path = format!("weights/shard-{:02}-of-{SHARDS:02}.bin", index + 1);
+        Ok((path, Content::Stored(*blob)))
+    }));
+    Ok(entries)
 }
 
 /// A weight file: noise, the same on every machine.

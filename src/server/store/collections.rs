@@ -342,29 +342,29 @@ pub(crate) fn listing(
         }
     }
     condition.and_condition(filter::compile(filters, &filter_key)?);
-    let order = Order::parse(
-        order,
-        Order {
-            key: "c.id",
-            descending: true,
-        },
-        |field| {
-            Some(match field {
-                "id" | "artifact_collection_id" | "collection_id" => "c.id",
-                "name" => "c.name",
-                "created_at" => "c.created_at",
-                "updated_at" => "c.updated_at",
-                "description" => "COALESCE(c.description, '')",
-                _ => return None,
-            })
-        },
-    )?;
     Ok(Listing {
         columns: COLUMNS,
         from,
         id: "c.id",
         condition,
-        order,
+        order: order_of(order)?,
+    })
+}
+
+fn order_of(text: Option<&str>) -> Result<Order> {
+    let newest_first = Order {
+        key: "c.id",
+        descending: true,
+    };
+    Order::parse(text, newest_first, |field| {
+        Some(match field {
+            "id" | "artifact_collection_id" | "collection_id" => "c.id",
+            "name" => "c.name",
+            "created_at" => "c.created_at",
+            "updated_at" => "c.updated_at",
+            "description" => "COALESCE(c.description, '')",
+            _ => return None,
+        })
     })
 }
 

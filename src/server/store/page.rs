@@ -111,35 +111,7 @@ impl Listing {
     ) -> Result<Page<T>> {
         let size = request.size();
         let backwards = request.backwards();
-        let mut condition = self.condition.clone();
-        for (cursor, follows) in [(&request.after, true), (&request.before, false)] {
-            if let Some(cursor) = cursor.as_deref().filter(|text| !text.is_empty()) {
-                let (key, id) = decode(cursor)?;
-                let sign = if follows == self.order.descending {
-                    '<'
-                } else {
-                    '>'
-                };
-                condition.and(
-                    &format!("({}, {}) {sign} (?, ?)", self.order.key, self.id),
-                    [key, id],
-                );
-            }
-        }
-        let direction = if self.order.descending == backwards {
-            "ASC"
-        } else {
-            "DESC"
-        };
-        let sql = format!(
-            "SELECT {columns}, {key}, {id} FROM {from} WHERE {condition} ORDER BY {key} {direction}, {id} {direction} LIMIT {limit}",
-            columns = self.columns,
-            key = self.order.key,
-            id = self.id,
-            from = self.from,
-            condition = condition.sql(),
-            limit = size + 1,
-        );
+        let (sql, condition) = self.query(request, size, backwards)?;
         let mut statement = db.prepare_cached(&sql)?;
         let width = statement.column_count();
         let rows = statement.query_map(condition.parameters(), |row| {
@@ -165,6 +137,39 @@ impl Listing {
             has_next: more,
             has_previous: request.after.is_some(),
         })
+    }
+
+    /// The statement of a page of at most `size` rows, and one more that tells whether others follow.
+    fn query(
+        &self,
+        request: &PageRequest,
+        size: usize,
+        backwards: bool,
+    ) -> Result<(String, Condition)> {
+        let Order { key, descending } = self.order;
+        let id = self.id;
+        let mut condition = self.condition.clone();
+        for (cursor, follows) in [(&request.after, true), (&request.before, false)] {
+            if let Some(cursor) = cursor.as_deref().filter(|text| !text.is_empty()) {
+                let (at_key, at_id) = decode(cursor)?;
+                let sign = if follows == descending { '<' } else { '>' };
+                condition.and(&format!("({key}, {id}) {sign} (?, ?)"), [at_key, at_id]);
+            }
+        }
+        let direction = if descending == backwards {
+            "ASC"
+        } else {
+            "DESC"
+        };
+        let sql = format!(
+            "SELECT {columns}, {key}, {id} FROM {from} WHERE {condition} \
+             ORDER BY {key} {direction}, {id} {direction} LIMIT {limit}",
+            columns = self.columns,
+            from = self.from,
+            condition = condition.sql(),
+            limit = size + 1,
+        );
+        Ok((sql, condition))
     }
 
     /// How many rows there are in all.

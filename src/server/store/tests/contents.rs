@@ -159,4 +159,3 @@ fn parts_of_a_multipart_upload_become_one_blob() {
             .exists()
     );
 }
-
