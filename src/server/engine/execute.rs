@@ -70,7 +70,7 @@ impl Call {
         let body: Body = serde_json::from_slice(body)
             .map_err(|error| Answer::error(400, &format!("invalid request body: {error}")))?;
         let document = async_graphql_parser::parse_query(&body.query)
-            .map_err(|error| Answer::error(200, &error.to_string()))?;
+            .map_err(|error| Answer::error(200, &fault(&error)))?;
         // The public API of the SDK sends an empty name and means none.
         let operation_name = body.operation_name.filter(|name| !name.is_empty());
         let mut variables = body.variables.unwrap_or_default();
@@ -136,6 +136,19 @@ impl Call {
         for (name, value) in defaults {
             self.variables.entry(name).or_insert(value);
         }
+    }
+}
+
+/// One line about a document that cannot be read; the parser's own text is a drawing of many.
+fn fault(error: &async_graphql_parser::Error) -> String {
+    match error {
+        async_graphql_parser::Error::Syntax { start, .. } => {
+            format!(
+                "Syntax Error: unexpected text at {}:{}",
+                start.line, start.column
+            )
+        }
+        other => other.to_string(),
     }
 }
 
