@@ -87,11 +87,16 @@ pub fn main() -> ExitCode {
         let place = panic
             .location()
             .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
         // stderr that cannot be written leaves nobody to tell
         let _unheard = writeln!(
             std::io::stderr(),
-            "wandbfs: internal error{place}: {}",
-            panic.payload_as_str().unwrap_or("no message")
+            "wandbfs: internal error{place}: {message}"
         );
     }));
     let arguments: Vec<OsString> = std::env::args_os().collect();
