@@ -20,6 +20,24 @@ use serde_json::json;
 const LINEAGE_PER_PAGE: u32 = 500;
 
 /// A version of an artifact as reached through one collection, with every field of the API.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// let artifact = client.artifact("scale/versions:latest").await?;
+/// assert_eq!((artifact.name().as_str(), artifact.version().as_str()), ("versions:latest", "v2"));
+/// let manifest = artifact.manifest().await?;
+/// assert_eq!(Some(manifest.entries.len() as u64), artifact.file_count);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Artifact {
     pub(crate) client: Client,

@@ -13,9 +13,49 @@ use crate::model::{
 };
 
 /// Collections of a type, of a project, or of a registry. `len` is the server's count.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Artifacts(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// use wandbfs::model::ListOptions;
+///
+/// let dataset = client.artifact_type("scale", "dataset").await?;
+/// let mut collections = dataset.collections(&ListOptions::default()).with_per_page(2);
+/// assert_eq!(collections.len().await?, 3);
+/// while let Some(collection) = collections.try_next().await? {
+///     assert!(collection.name().starts_with("artifact-"));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type ArtifactCollections = Paginator<ArtifactCollection>;
 
 /// A collection: a sequence of versions, or a portfolio of links.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// let collection = client.artifact_collection("scale", "versions").await?;
+/// assert!(collection.is_sequence());
+/// assert!(collection.aliases().await?.contains(&"latest".to_owned()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ArtifactCollection {
     pub(crate) client: Client,

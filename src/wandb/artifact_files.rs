@@ -11,6 +11,26 @@ use super::wire;
 use crate::model::{ArtifactVersion, ListOptions};
 
 /// The files of a version, references included.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Files(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// let mut files = client.artifact("scale/files:v0").await?.files();
+/// assert_eq!(files.path()[2], "files:v0");
+/// while let Some(file) = files.try_next().await? {
+///     println!("{} has {:?} bytes", file.name, file.size);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct ArtifactFiles {
     pages: Paginator<ArtifactFile>,

@@ -10,9 +10,42 @@ use crate::model::{
 };
 
 /// The artifact types of a project. The server does not count them.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// let types: Vec<_> = client.artifact_types("scale").await?.try_collect().await?;
+/// assert_eq!(types[0].name.as_str(), "dataset");
+/// # Ok(())
+/// # }
+/// ```
 pub type ArtifactTypes = Paginator<ArtifactType>;
 
 /// An artifact type of a project: its id, name, description, creation time, and its collections.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// let dataset = client.artifact_type("scale", "dataset").await?;
+/// assert_eq!(dataset.collection("versions").await?.name(), "versions");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ArtifactType {
     pub(crate) client: Client,

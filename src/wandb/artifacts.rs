@@ -9,6 +9,27 @@ use crate::model::{CollectionPath, Error, Hub, ListOptions};
 ///
 /// Unlike the SDK's, the tag filter looks at every page: a page without a match is not the end
 /// (protocol §5).
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// use wandbfs::model::ListOptions;
+///
+/// let newest_first = ListOptions { order: Some("-version_index".into()), ..Default::default() };
+/// let artifacts = client.artifacts("dataset", "scale/versions", &newest_first).await?;
+/// let versions: Vec<_> = artifacts.with_per_page(2).map_ok(|a| a.version()).try_collect().await?;
+/// assert_eq!(versions, ["v2", "v1", "v0"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Artifacts {
     pages: Paginator<Artifact>,

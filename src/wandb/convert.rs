@@ -243,12 +243,7 @@ pub(crate) fn version(
     let rows: Vec<String> = rows.filter_map(|row| row.alias).collect();
     let rows = reached.aliases.unwrap_or(rows);
 
-    let sequence = wire.artifact_sequence;
-    let source = sequence.as_ref().and_then(|s| s.project.as_ref());
-    let source_entity = source.and_then(|p| p.entity.as_ref()?.name.clone());
-    let source_project = source.and_then(|p| p.name.clone());
-    let source_collection = sequence.as_ref().and_then(|s| s.name.clone());
-    let source_collection = source_collection.unwrap_or_else(|| path.name.as_str().to_owned());
+    let (source_entity, source_project, source_collection) = source(wire.artifact_sequence);
     let source_index = wire.version_index.and_then(index);
     let number = reached
         .index
@@ -270,10 +265,9 @@ pub(crate) fn version(
             .artifact_type
             .and_then(|t| t.name)
             .unwrap_or_else(|| path.artifact_type.as_str().to_owned()),
-        collection: path,
         source_entity,
         source_project,
-        source_collection,
+        source_collection: source_collection.unwrap_or_else(|| path.name.as_str().to_owned()),
         source_index,
         description: wire.description,
         metadata: object(wire.metadata),
@@ -292,7 +286,19 @@ pub(crate) fn version(
         history_step: wire.history_step.map(|step| (step - 1).max(0)),
         linked_artifacts: memberships.into_iter().filter_map(linked).collect(),
         manifest: wire.current_manifest.map(manifest),
+        collection: path,
     })
+}
+
+/// Entity, project and name of the source sequence, as far as the caller may see them.
+fn source(sequence: Option<wire::Sequence>) -> (Option<String>, Option<String>, Option<String>) {
+    let Some(sequence) = sequence else {
+        return (None, None, None);
+    };
+    match sequence.project {
+        Some(place) => (place.entity.and_then(|e| e.name), place.name, sequence.name),
+        None => (None, None, sequence.name),
+    }
 }
 
 /// The version in its own sequence, for answers that name no collection (runs, ids).
@@ -346,7 +352,8 @@ fn manifest(wire: wire::Manifest) -> ManifestFile {
     };
     ManifestFile {
         digest: wire.digest,
-        size,
+        // No manifest is empty: 0 is how some servers say that they do not know.
+        size: size.filter(|bytes| *bytes > 0),
         url: url.filter(|url| !url.is_empty()),
     }
 }

@@ -13,9 +13,42 @@ use crate::model::{
 const DEFAULT_PROJECT: &str = "uncategorized";
 
 /// The projects of an entity, 200 a page unless asked otherwise. The server does not count them.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// let projects: Vec<_> = client.projects(None).await?.try_collect().await?;
+/// assert!(projects.iter().any(|project| project.path.project.as_str() == "scale"));
+/// # Ok(())
+/// # }
+/// ```
 pub type Projects = Paginator<Project>;
 
 /// A project.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Versions(3));
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// let project = client.project("scale").await?;
+/// assert_eq!(project.path.entity.as_str(), server.entity());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Project {
     pub(crate) client: Client,
@@ -56,6 +89,22 @@ impl Client {
     ///
     /// # Errors
     /// [`ErrorKind::NotSignedIn`] when the server does not know the key.
+    ///
+    /// ```
+    /// # use wandbfs::server::{Seed, ServerOptions, start};
+    /// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let data = tempfile::tempdir()?;
+    /// # let seed = Some(Seed::Versions(3));
+    /// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+    /// # let key = Authorization::Basic(Secret::new(server.api_key()));
+    /// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+    /// let viewer = client.viewer().await?;
+    /// assert_eq!(viewer.entities[0].as_str(), server.entity());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn viewer(&self) -> Result<model::Viewer, Error> {
         Hub::viewer(self).await
     }

@@ -24,6 +24,26 @@ use crate::model::{
 const PER_PAGE: u32 = 100;
 
 /// The registries of an organisation.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Demo);
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// use wandbfs::model::ListOptions;
+///
+/// let registries = client.registries(Some("Demo Org"), &ListOptions::default()).await?;
+/// let names: Vec<_> = registries.map_ok(|r| r.name().to_owned()).try_collect().await?;
+/// assert_eq!(names, ["model"]);
+/// # Ok(())
+/// # }
+/// ```
 pub type Registries = Paginator<Registry>;
 
 /// The collections of a registry; `len` is the server's count.
@@ -34,6 +54,27 @@ pub type RegistryCollections = Paginator<ArtifactCollection>;
 pub type RegistryVersions = Paginator<Artifact>;
 
 /// A registry.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Demo);
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// use wandbfs::model::ListOptions;
+///
+/// let registry = client.registry("model", Some("Demo Org")).await?;
+/// let collections = registry.collections(&ListOptions::default());
+/// let names: Vec<_> = collections.map_ok(|c| c.name().to_owned()).try_collect().await?;
+/// assert_eq!(names, ["image-classifier"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Registry {
     client: Client,

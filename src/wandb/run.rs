@@ -17,6 +17,23 @@ use crate::model::{self, Error, Hub, ListOptions, NodePath, ProjectPath, RunName
 const ARTIFACTS_PER_PAGE: u32 = 100;
 
 /// A run.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Demo);
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// let run = client.run("vision-lab/images/train-1").await?;
+/// let mut logged = run.logged_artifacts();
+/// assert!(logged.len().await? >= 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Run {
     pub(crate) client: Client,
@@ -35,6 +52,24 @@ pub enum RunArtifactsMode {
 }
 
 /// The artifacts that a run logged or used, each named by its own sequence.
+///
+/// ```
+/// # use wandbfs::server::{Seed, ServerOptions, start};
+/// # use wandbfs::wandb::{Authorization, Client, ClientConfig, Secret};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let data = tempfile::tempdir()?;
+/// # let seed = Some(Seed::Demo);
+/// # let server = start(ServerOptions { seed, ..ServerOptions::new(data.path()) }).await?;
+/// # let key = Authorization::Basic(Secret::new(server.api_key()));
+/// # let client = Client::connect(ClientConfig::new(server.base_url().parse()?, key))?;
+/// use futures::TryStreamExt as _;
+/// let run = client.run("vision-lab/images/train-1").await?;
+/// let used: Vec<_> = run.used_artifacts().map_ok(|a| a.name()).try_collect().await?;
+/// assert_eq!(used, ["photos:v0"]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RunArtifacts {
     pages: Paginator<Artifact>,

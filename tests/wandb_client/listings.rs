@@ -11,7 +11,9 @@ use crate::double::{Answer, Asked, Double};
 const ITEMS: usize = 5;
 
 /// The place of a listing in its answer, and its node number `n`.
-fn listing_of(operation: &str) -> Option<(&'static [&'static str], fn(usize) -> Value)> {
+type Listing = (&'static [&'static str], fn(usize) -> Value);
+
+fn listing_of(operation: &str) -> Option<Listing> {
     fn artifact(n: usize) -> Value {
         let place = json!({ "name": "p", "entity": { "name": "e" } });
         json!({
