@@ -51,8 +51,13 @@ impl Budget {
         permit.ok().map(|permit| Share { permit })
     }
 
-    /// Takes `bytes` if they are free now.
+    /// Takes `bytes` for something that nobody waits for: only while half of the budget stays free
+    /// for those who wait.
     pub(crate) fn try_pay(&self, bytes: u64) -> Option<Share> {
+        let free = self.units.available_permits() as u64 * UNIT;
+        if free < bytes.saturating_add(self.total / 2) {
+            return None;
+        }
         let permit = Arc::clone(&self.units).try_acquire_many_owned(units(bytes));
         permit.ok().map(|permit| Share { permit })
     }
@@ -82,8 +87,12 @@ mod tests {
         let mut share = budget.pay(LEAST).await.unwrap();
         assert!(budget.try_pay(UNIT).is_none());
         drop(share.split(2 * UNIT));
-        assert!(budget.try_pay(2 * UNIT).is_some());
+        assert_eq!(budget.units.available_permits(), 2);
         drop(share);
-        assert!(budget.try_pay(LEAST).is_some());
+        assert!(budget.try_pay(LEAST / 2).is_some());
+        assert!(
+            budget.try_pay(LEAST / 2 + UNIT).is_none(),
+            "half stays free"
+        );
     }
 }

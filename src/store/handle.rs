@@ -25,15 +25,61 @@ pub(crate) struct Handle {
     /// `None` for what was on disk at the open, and for local files.
     source: Option<Source>,
     plan: Mutex<Plan>,
+    trust: Mutex<Trust>,
+}
+
+/// What this reader knows about wrong contents. Bytes of a content that was thrown away and bytes
+/// of the one fetched after it must not make one file without an error in between.
+#[derive(Debug, Default)]
+struct Trust {
+    /// Times that the content had been thrown away when this reader last heard of it.
+    strikes: u32,
+    /// Whether it was given bytes since.
+    given: bool,
 }
 
 impl Handle {
     pub(super) fn new(body: Arc<Body>, source: Option<Source>) -> Self {
         body.retain();
+        let trust = Trust {
+            strikes: body.strikes().0,
+            given: false,
+        };
         Self {
             body,
             source,
             plan: Mutex::default(),
+            trust: Mutex::new(trust),
+        }
+    }
+
+    /// Tells a reader once that bytes it was given turned out wrong.
+    fn confess(&self) -> Result<(), Error> {
+        let (strikes, wrong) = self.body.strikes();
+        let mut trust = self.trust.lock();
+        if strikes == trust.strikes {
+            return Ok(());
+        }
+        trust.strikes = strikes;
+        match (std::mem::take(&mut trust.given), wrong) {
+            (true, Some(wrong)) => Err(wrong),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers what a read that began after `strikes` gave.
+    fn remember(&self, strikes: u32, read: &Result<Bytes, Error>) {
+        let mut trust = self.trust.lock();
+        match read {
+            Ok(bytes) if trust.strikes == strikes => trust.given |= !bytes.is_empty(),
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                *trust = Trust {
+                    strikes: self.body.strikes().0,
+                    given: false,
+                };
+            }
+            Err(_) => {}
         }
     }
 
@@ -49,9 +95,8 @@ impl Handle {
     }
 }
 
-#[async_trait]
-impl OpenBlob for Handle {
-    async fn read_at(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
+impl Handle {
+    async fn read_some(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
         let range = offset..offset.saturating_add(u64::from(length));
         if let Some(file) = self.body.file() {
             return self.read_verified(file, offset, u64::from(length)).await;
@@ -75,6 +120,17 @@ impl OpenBlob for Handle {
         self.body
             .read_range(self.source.as_ref(), &wish, range)
             .await
+    }
+}
+
+#[async_trait]
+impl OpenBlob for Handle {
+    async fn read_at(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
+        self.confess()?;
+        let strikes = self.trust.lock().strikes;
+        let read = self.read_some(offset, length).await;
+        self.remember(strikes, &read);
+        read
     }
 
     async fn len(&self) -> Result<u64, Error> {

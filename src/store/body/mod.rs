@@ -144,6 +144,12 @@ impl Body {
         self.state.lock().verified.is_some()
     }
 
+    /// How often the content was thrown away, and why the last time.
+    pub(super) fn strikes(&self) -> (u32, Option<Error>) {
+        let state = self.state.lock();
+        (state.strikes, state.last_wrong.clone())
+    }
+
     /// Fraction that is here, 0.0 to 1.0.
     pub(super) fn fraction(&self) -> f64 {
         let state = self.state.lock();
@@ -151,7 +157,6 @@ impl Body {
             return 1.0;
         }
         match state.length {
-            #[allow(clippy::cast_precision_loss)] // a fraction for people
             Some(length) if length > 0 => state.fill.present() as f64 / length as f64,
             _ => 0.0,
         }

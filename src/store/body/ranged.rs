@@ -20,6 +20,10 @@ use crate::store::{disk_error, handle::pread};
 /// Parts of one content under way at once; four parts of 8 MiB fill 1 Gbit/s at 250 ms.
 const PARALLEL_PARTS: usize = 4;
 
+/// How far a request that someone waits for runs on beyond what is waited for: the first window of
+/// the plan. More would hold memory that others wait for.
+const RUN_ON: u64 = (1 << 20) + (128 << 10);
+
 /// Memory paid in advance for a body that comes whole: about what a socket hands over at once.
 const STREAM_SHARE: u64 = 256 << 10;
 
@@ -244,9 +248,13 @@ impl Body {
         for gap in state.fill.missing(&range) {
             let mut at = gap.start;
             while at < gap.end {
-                let part = at..(at + largest).min(gap.end);
+                let demanded = at < demand.end && demand.start < gap.end;
+                let enough = match demanded {
+                    true => largest.min(demand.end - at + RUN_ON),
+                    false => largest,
+                };
+                let part = at..at.saturating_add(enough).min(gap.end);
                 at = part.end;
-                let demanded = part.start < demand.end && demand.start < part.end;
                 if demanded {
                     self.require_network()?;
                     self.spawn_part(state, source, part, None);

@@ -300,6 +300,6 @@ mod tests {
         assert!(fill.missing(&(0..100)).is_empty());
         fill.received(0, &Bytes::from_static(&[1; 30]));
         fill.end(&part);
-        assert_eq!(fill.missing(&(0..100)), [30..100]);
+        assert_eq!(fill.missing(&(0..100)).first(), Some(&(30..100)));
     }
 }

@@ -15,7 +15,8 @@ use super::{Route, Source};
 use crate::model::{Error, ErrorKind};
 use crate::telemetry::RequestKind;
 
-/// Fresh URLs tried after one was refused as expired; what is refused thrice is forbidden.
+/// Fresh URLs tried in a row after one was refused as expired; what is refused thrice without a byte
+/// in between is forbidden.
 const RENEWALS: u32 = 2;
 
 /// Positions to fetch.
@@ -185,6 +186,7 @@ impl Source {
             let start = position;
             position += bytes.len() as u64;
             effort.schedule.progress(Instant::now());
+            effort.renewals = 0;
             if position <= effort.at {
                 continue;
             }

@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -31,8 +31,6 @@ pub(super) enum Fault {
     Stall,
     /// 206 for another range than asked.
     WrongRange,
-    /// Another ETag than before.
-    OtherEtag,
 }
 
 /// One request as it came.
@@ -59,7 +57,8 @@ pub(super) struct Manners {
 
 #[derive(Default)]
 pub(super) struct Server {
-    pub(super) contents: Mutex<HashMap<String, Bytes>>,
+    /// Contents with their ETags.
+    pub(super) contents: Mutex<HashMap<String, (Bytes, String)>>,
     pub(super) faults: Mutex<VecDeque<Fault>>,
     pub(super) seen: Mutex<Vec<Seen>>,
     pub(super) manners: Mutex<Manners>,
@@ -103,32 +102,33 @@ async fn serve(
     if stale || (presigned && manners.refuse_presigned) {
         return plain(403);
     }
-    let Some(content) = server.contents.lock().get(&path).cloned() else {
+    let Some((content, etag)) = server.contents.lock().get(&path).cloned() else {
         return plain(404);
     };
-    answer(&manners, &content, text("range"), text("if-match"), fault)
+    answer(
+        &manners,
+        &content,
+        &etag,
+        text("range"),
+        text("if-match"),
+        fault,
+    )
 }
 
 fn answer(
     manners: &Manners,
     content: &Bytes,
+    etag: &str,
     range: Option<String>,
     if_match: Option<String>,
     fault: Option<Fault>,
 ) -> Response {
-    let etag = match fault {
-        Some(Fault::OtherEtag) => "\"other\"".to_owned(),
-        _ => format!(
-            "\"{}\"",
-            hash::of_bytes(DigestAlgorithm::Md5, content).to_hex()
-        ),
-    };
     let mut builder = Response::builder();
     if !manners.no_etag {
         if if_match.is_some_and(|tag| tag != etag) {
             return builder.status(412).body(Body::empty()).unwrap();
         }
-        builder = builder.header("etag", &etag);
+        builder = builder.header("etag", etag);
     }
     let total = content.len() as u64;
     let asked = range.filter(|_| !manners.no_ranges);
@@ -152,9 +152,15 @@ fn answer(
     }
     let body = match fault {
         Some(Fault::Truncate(at)) => {
-            let first = Ok(body.slice(..at.min(body.len())));
-            let broken = Err(std::io::Error::other("broken"));
-            Body::from_stream(stream::iter([first, broken]))
+            let first = body.slice(..at.min(body.len()));
+            // The server gets turns in between to put the first bytes on the wire.
+            let turns = stream::unfold(0, |turn| async move {
+                tokio::task::yield_now().await;
+                (turn < 16).then_some((Ok(Bytes::new()), turn + 1))
+            });
+            let broken = stream::iter([Err(std::io::Error::other("broken"))]);
+            let first = stream::iter([Ok(first)]);
+            Body::from_stream(first.chain(turns).chain(broken))
         }
         Some(Fault::Stall) => Body::from_stream(stream::pending::<std::io::Result<Bytes>>()),
         Some(Fault::Corrupt) => {
@@ -392,12 +398,18 @@ impl World {
         open_store(self.dir.path(), setup, &self.hub, &self.meter)
     }
 
+    /// Puts bytes on the server under an ETag.
+    pub(super) fn serve(&self, path: &str, bytes: Bytes, etag: &str) {
+        let entry = (bytes, etag.to_owned());
+        self.server.contents.lock().insert(path.to_owned(), entry);
+    }
+
     /// A stored content that the server has.
     pub(super) fn stored(&self, path: &str, bytes: &[u8]) -> Content {
         let bytes = Bytes::copy_from_slice(bytes);
         let digest = hash::of_bytes(DigestAlgorithm::Md5, &bytes);
         let size = Some(bytes.len() as u64);
-        self.server.contents.lock().insert(path.to_owned(), bytes);
+        self.serve(path, bytes, &format!("\"{}\"", digest.to_hex()));
         Content {
             origin: Origin::Stored(StoredAt {
                 version: Arc::clone(&self.version),
@@ -426,7 +438,7 @@ impl World {
 
     pub(super) fn manifest(&self, bytes: &[u8], url: Option<String>) -> Content {
         let bytes = Bytes::copy_from_slice(bytes);
-        self.server.contents.lock().insert("manifest".into(), bytes);
+        self.serve("manifest", bytes, "\"manifest\"");
         Content {
             origin: Origin::Manifest {
                 version: Arc::clone(&self.version),

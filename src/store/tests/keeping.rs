@@ -204,3 +204,55 @@ async fn nothing_of_a_partly_read_file_outlives_the_store() {
     until("the partial directory", || partial.exists()).await;
     assert_eq!(std::fs::read_dir(partial).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn what_is_added_belongs_to_the_owner_of_the_cache() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let world = World::new().await;
+    if rustix::process::geteuid().is_root() {
+        chown(world.dir.path(), Some(1234), Some(4321)).unwrap();
+    }
+    let owner = |path: &std::path::Path| {
+        let meta = std::fs::metadata(path).unwrap();
+        (meta.uid(), meta.gid())
+    };
+    let expected = owner(world.dir.path());
+    let content = world.stored("f", &noise(5000, 13));
+    fetch(&world, &content).await;
+    let blob = world.blob_path(&content);
+    let added = blob
+        .ancestors()
+        .take_while(|path| *path != world.dir.path());
+    for path in added {
+        assert_eq!(owner(path), expected, "{}", path.display());
+    }
+    let partial = world.dir.path().join("wandbfs/partial");
+    assert_eq!(owner(&partial), expected);
+}
+
+/// Needs the right to mount: run with `--ignored` as root.
+#[tokio::test]
+#[ignore = "mounts a tmpfs"]
+async fn a_disk_that_fills_up_in_the_middle_is_no_trouble_for_the_reader() {
+    struct Unmount(std::path::PathBuf);
+    impl Drop for Unmount {
+        fn drop(&mut self) {
+            let _busy = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+        }
+    }
+    let world = World::new().await;
+    let dir = world.dir.path().to_owned();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("tmpfs", &dir, "tmpfs", flags, c"size=2m").unwrap();
+    let _unmount = Unmount(dir);
+    let bytes = noise(9 << 20, 14);
+    // Without a size, nobody can tell beforehand that there is no room.
+    let mut content = world.stored("f", &bytes);
+    content.size = None;
+    let blob = world.store.open(&content, None).await.unwrap();
+    assert!(read_all(&*blob, 131_072).await.unwrap() == bytes);
+    assert!(!world.blob_path(&content).exists());
+    let small = noise(100_000, 15);
+    let content = world.stored("small", &small);
+    assert!(world.read(&content, 4096).await.unwrap() == small);
+}

@@ -6,4 +6,5 @@ mod faults;
 mod keeping;
 mod reading;
 mod references;
+mod stress;
 mod urls;

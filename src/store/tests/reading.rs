@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::try_join_all;
 
 use super::double::{World, noise, read_all, until};
-use crate::model::{Blobs as _, DigestAlgorithm, OpenBlob as _};
+use crate::model::{Blobs as _, DigestAlgorithm};
 use crate::store::hash;
 
 const MIB: usize = 1 << 20;

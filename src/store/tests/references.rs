@@ -101,3 +101,15 @@ async fn local_files_are_refused_unless_permitted_and_then_verified() {
     let error = world.read(&content, 100).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
+
+#[tokio::test]
+async fn a_weak_etag_is_compared_as_the_sdk_wrote_it_and_never_sent() {
+    let world = World::new().await;
+    let bytes = noise(3 << 20, 3);
+    world.serve("r", bytes.clone().into(), "W/\"tag\"");
+    // The SDK strips quotes from both ends only.
+    let content = world.reference(&world.hub.plain("r"), "W/\"tag", Some(3 << 20));
+    assert!(world.read(&content, 131_072).await.unwrap() == bytes);
+    let seen = world.server.seen.lock().clone();
+    assert!(seen.len() > 1 && seen.iter().all(|seen| seen.if_match.is_none()));
+}
