@@ -8,6 +8,10 @@ use serde_json::Value;
 
 use super::{Args, Cx, Noun, Out, ServerError};
 
+/// Counts the items of a listing.
+pub(crate) type Count =
+    Box<dyn for<'a> Fn(&'a Cx) -> BoxFuture<'a, Result<u64, ServerError>> + Send + Sync>;
+
 /// How many items match, beyond the page at hand.
 pub(crate) enum Total {
     /// The SDL's connection type has no `totalCount`, or nobody could ask for it.
@@ -15,7 +19,7 @@ pub(crate) enum Total {
     /// Known already.
     Known(u64),
     /// Counted only when a document asks.
-    Ask(Box<dyn for<'a> Fn(&'a Cx) -> BoxFuture<'a, Result<u64, ServerError>> + Send + Sync>),
+    Ask(Count),
 }
 
 /// One item of a page.

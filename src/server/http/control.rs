@@ -208,7 +208,7 @@ async fn turn_knobs(State(app): State<Arc<App>>, body: Bytes) -> Response {
             controls.set(knobs);
             StatusCode::NO_CONTENT.into_response()
         }
-        (Err(response), _) => response,
+        (Err(fault), _) => error(StatusCode::BAD_REQUEST, &fault),
         (_, None) => super::reply::not_found(),
     }
 }
@@ -224,7 +224,7 @@ struct NewUser {
 async fn create_user(State(app): State<Arc<App>>, body: Bytes) -> Response {
     let wanted: NewUser = match read(&body) {
         Ok(wanted) => wanted,
-        Err(response) => return response,
+        Err(fault) => return error(StatusCode::BAD_REQUEST, &fault),
     };
     let store = Arc::clone(&app.store);
     match blocking(move || store.create_user(wanted.username.as_deref(), wanted.admin)).await {
@@ -257,7 +257,7 @@ struct NewMember {
 async fn create_team(State(app): State<Arc<App>>, body: Bytes) -> Response {
     let wanted: NewTeam = match read(&body) {
         Ok(wanted) => wanted,
-        Err(response) => return response,
+        Err(fault) => return error(StatusCode::BAD_REQUEST, &fault),
     };
     let mut members = Vec::new();
     for NewMember { username, role } in wanted.members {
@@ -281,17 +281,12 @@ async fn create_team(State(app): State<Arc<App>>, body: Bytes) -> Response {
     }
 }
 
-/// A JSON body; nothing at all is an empty object.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+/// A JSON body; nothing at all is an empty object. The error is what to tell the client.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     let body = if body.trim_ascii().is_empty() {
         b"{}"
     } else {
         body
     };
-    serde_json::from_slice(body).map_err(|fault| {
-        error(
-            StatusCode::BAD_REQUEST,
-            &format!("invalid request body: {fault}"),
-        )
-    })
+    serde_json::from_slice(body).map_err(|fault| format!("invalid request body: {fault}"))
 }

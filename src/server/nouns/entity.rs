@@ -89,9 +89,9 @@ impl Noun for Entity {
 
 fn entity_type(kind: &str) -> &'static str {
     match kind {
-        "org" => "ORGANIZATION",
-        "team" => "TEAM",
-        _ => "USER",
+        "org" => "organization",
+        "team" => "team",
+        _ => "user",
     }
 }
 
