@@ -253,7 +253,7 @@ impl<N: NodeLike> Inodes<N> {
             if entry.identity == *version {
                 break;
             }
-            slot = (slot + 1 & SLOT_MASK).max(1);
+            slot = ((slot + 1) & SLOT_MASK).max(1);
         }
         slot
     }
