@@ -87,11 +87,16 @@ pub fn main() -> ExitCode {
         let place = panic
             .location()
             .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
         // stderr that cannot be written leaves nobody to tell
         let _unheard = writeln!(
             std::io::stderr(),
-            "wandbfs: internal error{place}: {}",
-            panic.payload_as_str().unwrap_or("no message")
+            "wandbfs: internal error{place}: {message}"
         );
     }));
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -104,9 +109,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Vec<OsString>) -> Outcome {
-    let cli = match Cli::try_parse_from(&arguments).map_err(usage) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => with_mount_options(cli, arguments)?,
-        Err(stop) => return stop,
+        Err(error) => return usage(&error, &arguments),
     };
     let default_filter = match cli.command {
         Command::Mount(_) => "warn,wandbfs=info",
@@ -139,45 +144,40 @@ fn with_mount_options(cli: Cli, mut arguments: Vec<OsString>) -> Outcome<Cli> {
         return Ok(cli);
     };
     arguments.splice(at + 1..at + 1, flags.into_iter().map(OsString::from));
-    Cli::try_parse_from(&arguments).map_err(|error| match usage(error) {
-        Ok(()) => Stop::ReaderGone,
+    Cli::try_parse_from(&arguments).map_err(|error| match usage(&error, &arguments) {
+        Ok(()) => Stop::ReaderGone, // help was asked for, and given
         Err(stop) => stop,
     })
 }
 
 /// Help and version go to stdout; anything else is a usage error in our own shape.
-fn usage(error: clap::Error) -> Outcome {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.print()?),
-        _ => {
-            let text = error.to_string();
-            let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
-            let why = message.trim_start_matches("error: ").to_owned();
-            let tip = rest
-                .lines()
-                .find_map(|line| line.trim().strip_prefix("tip: "))
-                .map_or_else(String::new, |tip| format!("{tip}; "));
-            let command = rest
-                .lines()
-                .find_map(|line| line.strip_prefix("Usage: "))
-                .and_then(|usage| {
-                    let mut words = usage.split_whitespace().take(2);
-                    words.next()?;
-                    words
-                        .next()
-                        .filter(|word| word.chars().all(char::is_alphanumeric))
-                })
-                .map_or_else(|| "wandbfs".to_owned(), |name| format!("wandbfs {name}"));
-            let (why, hint) = match error.kind() {
-                ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => (
-                    "a command is missing".to_owned(),
-                    "see `wandbfs --help`; `wandbfs demo DIR` is a good start".to_owned(),
-                ),
-                _ => (why, format!("{tip}see `{command} --help`")),
-            };
-            Err(Failure::new(Exit::Usage, "usage", why, hint).into())
-        }
+fn usage(error: &clap::Error, arguments: &[OsString]) -> Outcome {
+    use clap::CommandFactory as _;
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        return Ok(error.print()?);
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let hint = "see `wandbfs --help`; `wandbfs demo DIR` is a good start";
+        return Err(Failure::new(Exit::Usage, "usage", "a command is missing", hint).into());
+    }
+    let text = error.to_string();
+    let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let why = message.trim_start_matches("error: ");
+    let tip = rest
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("tip: "))
+        .map_or_else(String::new, |tip| format!("{tip}; "));
+    let commands = Cli::command();
+    let command = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str())
+        .find(|argument| commands.find_subcommand(argument).is_some())
+        .map_or_else(String::new, |name| format!("{name} "));
+    let hint = format!("{tip}see `wandbfs {command}--help`");
+    Err(Failure::new(Exit::Usage, "usage", why, hint).into())
 }
 
 /// A runtime for one command. All commands share the shape: few threads, everything enabled.
@@ -203,9 +203,9 @@ mod tests {
 
     fn parse(line: &str) -> Outcome<Cli> {
         let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        match Cli::try_parse_from(&arguments).map_err(usage) {
+        match Cli::try_parse_from(&arguments) {
             Ok(cli) => with_mount_options(cli, arguments),
-            Err(stop) => Err(stop.unwrap_err()),
+            Err(error) => Err(usage(&error, &arguments).unwrap_err()),
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ServeArgs, console: Console) -> Outcome {
     let options = ServerOptions {
         data: args.data.clone(),
         listen: args.listen,
-        seed: args.seed.clone(),
+        seed: args.seed,
         test_controls: args.test_controls,
     };
     runtime()?.block_on(async {

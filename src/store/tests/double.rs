@@ -415,6 +415,8 @@ impl World {
                 version: Arc::clone(&self.version),
                 artifact: ArtifactId::new("artifact"),
                 path: path.into(),
+                digest: digest.to_base64().into(),
+                size,
                 birth_artifact: None,
                 layout_v2: true,
                 region: None,
