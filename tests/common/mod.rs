@@ -1,6 +1,8 @@
 //! A server in this process and a client that speaks to it, for the tests of the embedded server.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub(crate) mod sdl;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use md5::Digest as _;
 use reqwest::{Method, RequestBuilder, Response};
