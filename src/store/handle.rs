@@ -28,14 +28,17 @@ pub(crate) struct Handle {
     trust: Mutex<Trust>,
 }
 
-/// What this reader knows about wrong contents. Bytes of a content that was thrown away and bytes
-/// of the one fetched after it must not make one file without an error in between.
+/// What this reader knows about wrong contents. Bytes of a content that was thrown away must never
+/// pass for right: a reader that was given some fails for good, because the kernel swallows the
+/// error of a read-ahead and asks again. The next open begins anew.
 #[derive(Debug, Default)]
 struct Trust {
     /// Times that the content had been thrown away when this reader last heard of it.
     strikes: u32,
     /// Whether it was given bytes since.
     given: bool,
+    /// Why bytes that it was given turned out wrong.
+    betrayed: Option<Error>,
 }
 
 impl Handle {
@@ -43,7 +46,7 @@ impl Handle {
         body.retain();
         let trust = Trust {
             strikes: body.strikes().0,
-            given: false,
+            ..Trust::default()
         };
         Self {
             body,
@@ -53,33 +56,41 @@ impl Handle {
         }
     }
 
-    /// Tells a reader once that bytes it was given turned out wrong.
-    fn confess(&self) -> Result<(), Error> {
+    /// Refuses a reader that was given bytes of a content which turned out wrong since.
+    fn confess(&self) -> Result<u32, Error> {
         let (strikes, wrong) = self.body.strikes();
         let mut trust = self.trust.lock();
-        if strikes == trust.strikes {
-            return Ok(());
+        if strikes != trust.strikes {
+            trust.strikes = strikes;
+            if std::mem::take(&mut trust.given) {
+                trust.betrayed = wrong;
+            }
         }
-        trust.strikes = strikes;
-        match (std::mem::take(&mut trust.given), wrong) {
-            (true, Some(wrong)) => Err(wrong),
-            _ => Ok(()),
-        }
+        trust.betrayed.clone().map_or(Ok(strikes), Err)
     }
 
-    /// Remembers what a read that began after `strikes` gave.
-    fn remember(&self, strikes: u32, read: &Result<Bytes, Error>) {
+    /// What a read that began after `strikes` may give, and what is remembered of it.
+    fn judge(&self, strikes: u32, read: Result<Bytes, Error>) -> Result<Bytes, Error> {
+        let (now, wrong) = self.body.strikes();
         let mut trust = self.trust.lock();
-        match read {
-            Ok(bytes) if trust.strikes == strikes => trust.given |= !bytes.is_empty(),
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                *trust = Trust {
-                    strikes: self.body.strikes().0,
-                    given: false,
-                };
+        match (read, wrong) {
+            (Ok(_), Some(wrong)) if now != strikes => {
+                trust.betrayed = Some(wrong.clone());
+                Err(wrong)
             }
-            Err(_) => {}
+            (Ok(bytes), _) => {
+                trust.given |= !bytes.is_empty();
+                Ok(bytes)
+            }
+            (Err(error), _) => {
+                if error.kind() == ErrorKind::Corrupt {
+                    trust.strikes = now;
+                    if std::mem::take(&mut trust.given) {
+                        trust.betrayed = Some(error.clone());
+                    }
+                }
+                Err(error)
+            }
         }
     }
 
@@ -126,11 +137,9 @@ impl Handle {
 #[async_trait]
 impl OpenBlob for Handle {
     async fn read_at(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
-        self.confess()?;
-        let strikes = self.trust.lock().strikes;
+        let strikes = self.confess()?;
         let read = self.read_some(offset, length).await;
-        self.remember(strikes, &read);
-        read
+        self.judge(strikes, read)
     }
 
     async fn len(&self) -> Result<u64, Error> {

@@ -258,7 +258,7 @@ def test_http_references_are_read_through_by_range_and_pinned(module_server, hom
         with wandb.init(project="agree", job_type="refs") as run:
             artifact = wandb.Artifact("refs", type="dataset")
             artifact.add_reference(url + "/object.bin", name="object.bin")
-            artifact.add_reference("s3://bucket/key", name="elsewhere", checksum=False)
+            artifact.add_reference("other://bucket/key", name="elsewhere")
             run.log_artifact(artifact).wait()
         """, home=home, server=module_server, url=url)
     with Mount(module_server, home) as mount:

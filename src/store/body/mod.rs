@@ -4,10 +4,10 @@
 //! 1. Readers wait for bytes that others fetch: the state changes under one lock, and [`Body::wait`]
 //!    looks again at every change, within the deadline counted from the last byte that came.
 //! 2. Small contents are verified before anyone sees a byte ([`small`]); large ones are handed up
-//!    as they come ([`ranged`]), and the read that reaches their end waits for the verdict.
+//!    as they come ([`ranged`]), and a read that finds them complete waits for the verdict.
 //! 3. Disk and digest are off the read path ([`writer`]).
 //! 4. A wrong content leaves nothing: the whole fill is replaced, a following read fetches once
-//!    more, and a second failure stays until the last close.
+//!    more, and a second failure stays until somebody opens the content again.
 
 mod ranged;
 mod small;
@@ -34,7 +34,7 @@ use crate::model::{Content, Digest, Error, ErrorKind, Origin};
 /// and 8 ms, and whole content can be verified before a byte of it is believed.
 pub(crate) const SMALL: u64 = 1 << 20;
 
-/// Verification failures after which a content is not fetched again until it is closed.
+/// Verification failures after which a content is not fetched again until it is opened again.
 const STRIKES: u32 = 2;
 
 /// How long after the deadline a waiting reader leaves the word to the fetch, which knows the
@@ -78,7 +78,10 @@ struct State {
     /// The fetch of a small or local content.
     whole: Option<Arc<Part>>,
     fill: Fill,
+    /// Times that what came was thrown away.
     strikes: u32,
+    /// Number of strikes at which nothing is fetched any more; each open grants [`STRIKES`] more.
+    struck_out_at: u32,
     /// Why the last fill was thrown away.
     last_wrong: Option<Error>,
     progress: Instant,
@@ -119,6 +122,7 @@ impl Body {
                 whole: None,
                 fill: Fill::new(0),
                 strikes: 0,
+                struck_out_at: STRIKES,
                 last_wrong: None,
                 progress: Instant::now(),
             }),
@@ -172,9 +176,11 @@ impl Body {
         self.state.lock().length
     }
 
-    /// A handle was opened.
+    /// A handle was opened: it may try as often as the first one did.
     pub(super) fn retain(&self) {
         self.handles.fetch_add(1, Relaxed);
+        let mut state = self.state.lock();
+        state.struck_out_at = state.strikes + STRIKES;
     }
 
     /// A handle was closed. What is partly here stays for a while.
@@ -288,7 +294,7 @@ impl Body {
 
     fn refuse_if_struck_out(&self, state: &State) -> Result<(), Error> {
         match &state.last_wrong {
-            Some(error) if state.strikes >= STRIKES => Err(error.clone()),
+            Some(error) if state.strikes >= state.struck_out_at => Err(error.clone()),
             _ => Ok(()),
         }
     }

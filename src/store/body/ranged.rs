@@ -101,10 +101,10 @@ impl Body {
             let wanted = range.start.min(end)..end;
             let found = state.fill.pieces(&wanted);
             if let Some(pieces) = found {
-                // The read that reaches the end of a complete content waits for the verdict, so
-                // that a wrong content never looks like a right one.
+                // Reads come out of order, so whichever finds the content complete waits for the
+                // verdict: nobody can have read all of a wrong content without meeting it.
                 let awaits = state.length.is_some_and(|length| {
-                    end == length && state.fill.is_complete(length) && !state.fill.is_diskless()
+                    state.fill.is_complete(length) && !state.fill.is_diskless()
                 });
                 return match awaits {
                     true => None,

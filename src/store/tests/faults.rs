@@ -96,7 +96,7 @@ async fn a_reader_gets_its_failure_when_the_server_never_answers() {
 }
 
 #[tokio::test]
-async fn wrong_bytes_are_an_error_once_and_leave_nothing() {
+async fn wrong_bytes_are_an_error_until_the_next_open_and_leave_nothing() {
     for length in [50_000, 3 * MIB] {
         let world = World::new().await;
         let bytes = noise(length, 4);
@@ -107,26 +107,36 @@ async fn wrong_bytes_are_an_error_once_and_leave_nothing() {
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error:?}");
         assert!(!world.blob_path(&content).exists());
         assert_eq!(world.store.cached(&content), 0.0);
-        assert!(read_all(&*blob, 131_072).await.unwrap() == bytes);
+        let again = world.store.open(&content, None).await.unwrap();
+        assert!(read_all(&*again, 131_072).await.unwrap() == bytes);
+        let given_wrong_bytes = length > 1 << 20;
+        assert_eq!(read_all(&*blob, 131_072).await.is_err(), given_wrong_bytes);
         until("the right file", || world.blob_path(&content).exists()).await;
     }
 }
 
 #[tokio::test]
-async fn wrong_bytes_twice_are_not_fetched_again_until_closed() {
+async fn wrong_bytes_twice_are_not_fetched_again_until_opened() {
     for length in [50_000, 3 * MIB] {
         let world = World::new().await;
         let bytes = noise(length, 5);
         let mut content = world.stored("f", &bytes);
         content.digest = world.stored("other", b"other").digest;
-        let blob = world.store.open(&content, None).await.unwrap();
-        for _ in 0..2 {
-            let error = read_all(&*blob, 1 << 20).await.unwrap_err();
+        let blobs = [
+            world.store.open(&content, None).await.unwrap(),
+            world.store.open(&content, None).await.unwrap(),
+            world.store.open(&content, None).await.unwrap(),
+        ];
+        for blob in &blobs[..2] {
+            let error = read_all(&**blob, 1 << 20).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt);
         }
         let gets = world.gets();
-        assert!(read_all(&*blob, 1 << 20).await.is_err());
+        assert!(read_all(&*blobs[2], 1 << 20).await.is_err());
         assert_eq!(world.gets(), gets);
+        let again = world.store.open(&content, None).await.unwrap();
+        assert!(read_all(&*again, 1 << 20).await.is_err());
+        assert!(world.gets() > gets, "a new open tries again");
     }
 }
 

@@ -36,7 +36,7 @@ async fn a_large_file_read_in_order_is_right_verified_and_fetched_once() {
     let read = world.read(&content, 128 << 10).await.unwrap();
     assert!(read == bytes);
     let path = world.blob_path(&content);
-    assert!(path.exists(), "the read of the end waits for the verdict");
+    assert!(path.exists(), "the last read waits for the verdict");
     assert_eq!(world.meter.received_bytes(), bytes.len() as u64);
     assert!(world.gets() <= 12, "{} requests", world.gets());
 }
