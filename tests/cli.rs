@@ -481,3 +481,27 @@ fn doctor_says_what_to_type_for_what_is_missing() {
         "the report is the message: {ended:#?}"
     );
 }
+
+#[test]
+fn an_identity_token_is_exchanged_and_kept_privately_for_the_sdk_too() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    let server = Server::start();
+    let home = Home::new();
+    let claims = BASE64.encode(serde_json::json!({"sub": server.entity}).to_string());
+    let token = home.file("token", &format!("e30.{claims}.c2ln\n"));
+    let home = home
+        .with("WANDB_BASE_URL", &server.base_url)
+        .with("WANDB_IDENTITY_TOKEN_FILE", token.to_str().unwrap());
+    let listed = home.run(["ls"]).code(0);
+    assert!(listed.stdout.contains(&server.entity), "{listed:#?}");
+    let kept = home.path().join(".config/wandb/credentials.json");
+    assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let kept: Value = serde_json::from_str(&fs::read_to_string(kept).unwrap()).unwrap();
+    let access = kept["credentials"][&server.base_url]["access_token"]
+        .as_str()
+        .unwrap();
+    assert!(!access.is_empty());
+    home.file("token", "no longer needed");
+    home.run(["ls"]).code(0);
+}

@@ -18,7 +18,7 @@ use crate::wandb::config::{Config, Environment};
 #[command(after_help = "Examples:\n  \
                   wandbfs ls                                    your entities\n  \
                   wandbfs ls -l my-team/proj/dataset/mnist      versions and aliases\n  \
-                  wandbfs ls my-team/proj/mnist:latest          the files of one version\n  \
+                  wandbfs ls my-team/proj/mnist:latest          a version, as the SDK names it\n  \
                   wandbfs ls --order=-created_at --limit 5 my-team/proj/model/bert\n  \
                   wandbfs ls --filter '{\"state\":\"COMMITTED\"}' --tags gold my-team/proj/model/bert")]
 pub(crate) struct LsArgs {
