@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["model", "telemetry"]),
     ("tree", &["model", "telemetry"]),
     ("vfs", &["tree", "model", "telemetry"]),
-    ("fuse", &["vfs", "model", "telemetry"]),
+    ("fuse", &["vfs", "tree", "model", "telemetry"]),
     ("server", &[]),
     (
         "cli",
