@@ -96,7 +96,7 @@ impl Session {
             let parts = assemble::parts(
                 &config,
                 &flags.source,
-                shape(&flags, &live)?,
+                shape(&flags, &mount_point, &live)?,
                 live.meter.clone(),
             )?;
             live.store.set(parts.store.clone()).ok();
@@ -186,6 +186,7 @@ async fn open(
         gid: flags.gid.unwrap_or(rustix::process::getgid().as_raw()),
         umask: flags.umask,
         read_only: flags.read_only,
+        allow_recursive_delete: flags.allow_recursive_delete,
         xattrs: flags.xattrs(),
         statfs_path: config.cache_dir.value.clone(),
     };
@@ -194,7 +195,7 @@ async fn open(
     Ok((vfs, parts.tree.resolved().await?))
 }
 
-fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
+fn shape(flags: &MountFlags, mount_point: &Path, live: &Arc<Live>) -> Outcome<Shape> {
     let root: Option<NodePath> = flags
         .root
         .as_deref()
@@ -205,12 +206,15 @@ fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
         ttl: Some(flags.ttl),
         pin_aliases: flags.pin_aliases,
         show_views: flags.show_views,
+        read_only: flags.read_only,
+        no_delete: flags.no_delete,
+        delete_aliases: flags.delete_aliases,
+        mount_point: Some(mount_point.to_owned()),
         state: Some(live.clone()),
     })
 }
 
-/// Flags of the pinned interface whose feature this release does not have. Those about deletions
-/// hold as they are, since nothing can be deleted.
+/// Flags of the pinned interface whose feature this release does not have.
 fn warn_of_later_features(flags: &MountFlags) {
     if flags.record_use.is_some() {
         tracing::warn!("--record-use: this release does not record which versions are read");
@@ -315,7 +319,7 @@ impl Live {
             requests: self.meter.requests(),
             errors: self.meter.errors(),
             open_handles: self.vfs.get().map_or(0, |vfs| vfs.open_handles()),
-            pending_saves: 0,
+            pending_saves: self.vfs.get().map_or(0, |vfs| vfs.pending_saves()),
             rss_bytes: process::resident_bytes(),
             cache: CacheUse { bytes, limit },
         }

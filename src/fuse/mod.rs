@@ -15,6 +15,7 @@
 
 mod adapter;
 mod attach;
+mod changes;
 mod convert;
 mod init;
 mod mount;

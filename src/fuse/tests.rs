@@ -44,6 +44,7 @@ async fn mount_world(options: MountOptions, world: &Arc<World>) -> Result<Mounte
         gid: rustix::process::getgid().as_raw(),
         umask: 0,
         read_only: false,
+        allow_recursive_delete: false,
         xattrs: true,
         statfs_path: "/".into(),
     };

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::attributes::Attr;
 use super::cursor::{Cursor, DOTS};
 use super::errno::{Errno, Operation};
+use super::process::Caller;
 use super::{Vfs, lifetimes};
 use crate::tree::{Identity, Kind, Node};
 
@@ -75,9 +76,11 @@ impl Vfs {
         &self,
         handle: u64,
         offset: u64,
+        caller: Caller,
         mut add: impl FnMut(DirEntry<'_>) -> bool + Send,
     ) -> Result<(), Errno> {
         let directory = self.directories.get(handle)?;
+        self.note_reader(&directory, offset, caller);
         let mut cursor = directory.cursor.lock().await;
         let Some((page, position)) = self.page(&directory, &mut cursor, offset).await? else {
             self.dots(&directory, offset, &mut add);
@@ -111,9 +114,11 @@ impl Vfs {
         &self,
         handle: u64,
         offset: u64,
+        caller: Caller,
         mut add: impl FnMut(DirEntry<'_>, &Attr) -> bool + Send,
     ) -> Result<(), Errno> {
         let directory = self.directories.get(handle)?;
+        self.note_reader(&directory, offset, caller);
         let mut cursor = directory.cursor.lock().await;
         let page = self.page(&directory, &mut cursor, offset).await?;
         let full = self.dots(&directory, offset, &mut |entry| {
@@ -160,6 +165,13 @@ impl Vfs {
         let directory = self.directories.remove(handle)?;
         self.inodes.lock().closed(directory.ino);
         Ok(())
+    }
+
+    /// Keeps who reads a directory, at the first reply of a walk.
+    fn note_reader(&self, directory: &Directory, offset: u64, caller: Caller) {
+        if offset == 0 && matches!(directory.node.identity(), Identity::Named(_)) {
+            self.note_listing(caller, directory.ino);
+        }
     }
 
     /// The page for an offset, after putting the cursor in its place.

@@ -7,14 +7,23 @@ use bytes::Bytes;
 
 use super::Vfs;
 use super::errno::{Errno, Operation};
+use super::writing::{Intent, Writer};
 use crate::model::ErrorKind;
 use crate::tree::{Kind, Node, Opened};
 
 /// An open regular file.
 pub(super) struct File {
-    ino: u64,
-    node: Node,
-    opened: Opened,
+    pub(super) ino: u64,
+    pub(super) node: Node,
+    pub(super) source: Source,
+}
+
+/// Where its bytes come from.
+pub(super) enum Source {
+    /// Bytes that stay as they were at the open.
+    Opened(Opened),
+    /// Bytes that are being written.
+    Draft(Writer),
 }
 
 /// What the kernel may do with the pages of an open file.
@@ -39,22 +48,24 @@ pub struct OpenFile {
     pub handle: u64,
     /// What may be cached.
     pub caching: Caching,
+    /// Whether its closes must be told, because they save.
+    pub writing: bool,
 }
 
 impl Vfs {
     /// Opens a file. Costs no request for content: its first read does.
     ///
     /// # Errors
-    /// `EROFS` for `writing` (any of write access and truncation), else by the table.
-    pub async fn open(&self, ino: u64, writing: bool) -> Result<OpenFile, Errno> {
-        if writing {
-            return Err(Errno::EROFS);
-        }
+    /// `EROFS` for writing to what can never be written, else by the table.
+    pub async fn open(&self, ino: u64, intent: Intent) -> Result<OpenFile, Errno> {
         let node = self.node(Operation::Open, ino).await?;
         match node.kind() {
             Kind::File => {}
             Kind::Directory => return Err(Errno::EISDIR),
             Kind::Symlink => return Err(Errno::EINVAL),
+        }
+        if let Some(draft) = self.open_draft(ino, &node, intent).await? {
+            return Ok(draft);
         }
         let opened = self
             .tree
@@ -63,8 +74,13 @@ impl Vfs {
             .map_err(|why| self.fail(Operation::Open, &node, None, &why))?;
         let caching = caching_of(&opened);
         self.inodes.lock().opened(ino);
-        let handle = self.files.insert(File { ino, node, opened });
-        Ok(OpenFile { handle, caching })
+        let source = Source::Opened(opened);
+        let handle = self.files.insert(File { ino, node, source });
+        Ok(OpenFile {
+            handle,
+            caching,
+            writing: false,
+        })
     }
 
     /// Bytes `offset .. offset + size`, shorter only at the end of the file. A slice of what is in
@@ -75,13 +91,14 @@ impl Vfs {
     /// the page cache.
     pub async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<Bytes, Errno> {
         let file = self.files.get(handle)?;
-        match &file.opened {
-            Opened::Snapshot { bytes, .. } => {
+        match &file.source {
+            Source::Draft(writer) => Ok(Self::read_draft(writer, offset, size)),
+            Source::Opened(Opened::Snapshot { bytes, .. }) => {
                 let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
                 let end = start.saturating_add(size as usize).min(bytes.len());
                 Ok(bytes.slice(start..end))
             }
-            Opened::Blob { blob, .. } => blob.read_at(offset, size).await.map_err(|why| {
+            Source::Opened(Opened::Blob { blob, .. }) => blob.read_at(offset, size).await.map_err(|why| {
                 if why.kind() == ErrorKind::Corrupt
                     && let Some(kernel) = self.kernel.get()
                 {
@@ -90,16 +107,6 @@ impl Vfs {
                 self.fail(Operation::Read, &file.node, None, &why)
             }),
         }
-    }
-
-    /// Closes a file.
-    ///
-    /// # Errors
-    /// `EBADF` for an unknown handle.
-    pub fn release(&self, handle: u64) -> Result<(), Errno> {
-        let file = self.files.remove(handle)?;
-        self.inodes.lock().closed(file.ino);
-        Ok(())
     }
 }
 
