@@ -96,7 +96,7 @@ impl Session {
             let parts = assemble::parts(
                 &config,
                 &flags.source,
-                shape(&flags, &live)?,
+                shape(&flags, &live, &mount_point)?,
                 live.meter.clone(),
             )?;
             live.store.set(parts.store.clone()).ok();
@@ -194,7 +194,7 @@ async fn open(
     Ok((vfs, parts.tree.resolved().await?))
 }
 
-fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
+fn shape(flags: &MountFlags, live: &Arc<Live>, mount_point: &Path) -> Outcome<Shape> {
     let root: Option<NodePath> = flags
         .root
         .as_deref()
@@ -205,18 +205,18 @@ fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
         ttl: Some(flags.ttl),
         pin_aliases: flags.pin_aliases,
         show_views: flags.show_views,
+        read_only: flags.read_only,
+        no_delete: flags.no_delete,
+        delete_aliases: flags.delete_aliases,
+        mount_point: Some(mount_point.to_owned()),
         state: Some(live.clone()),
     })
 }
 
-/// Flags of the pinned interface whose feature this release does not have. Those about deletions
-/// hold as they are, since nothing can be deleted.
+/// Flags of the pinned interface whose feature this release does not have.
 fn warn_of_later_features(flags: &MountFlags) {
     if flags.record_use.is_some() {
         tracing::warn!("--record-use: this release does not record which versions are read");
-    }
-    if flags.show_views {
-        tracing::warn!("--show-views: this release has no views to show");
     }
 }
 
