@@ -43,13 +43,13 @@ pub(crate) struct Shape {
     pub(crate) pin_aliases: bool,
     /// Unlisted views are listed.
     pub(crate) show_views: bool,
-    /// Nothing may change.
+    /// Nothing can be changed.
     pub(crate) read_only: bool,
-    /// Nothing may be deleted.
+    /// Nothing can be deleted.
     pub(crate) no_delete: bool,
-    /// Versions may be deleted though they have aliases.
+    /// Versions are deleted together with their aliases.
     pub(crate) delete_aliases: bool,
-    /// Where the mount is.
+    /// Where the mount will be.
     pub(crate) mount_point: Option<PathBuf>,
     /// State for `.wandbfs`.
     pub(crate) state: Option<Arc<dyn MountState>>,

@@ -96,7 +96,7 @@ impl Session {
             let parts = assemble::parts(
                 &config,
                 &flags.source,
-                shape(&flags, &mount_point, &live)?,
+                shape(&flags, &live, &mount_point)?,
                 live.meter.clone(),
             )?;
             live.store.set(parts.store.clone()).ok();
@@ -195,7 +195,7 @@ async fn open(
     Ok((vfs, parts.tree.resolved().await?))
 }
 
-fn shape(flags: &MountFlags, mount_point: &Path, live: &Arc<Live>) -> Outcome<Shape> {
+fn shape(flags: &MountFlags, live: &Arc<Live>, mount_point: &Path) -> Outcome<Shape> {
     let root: Option<NodePath> = flags
         .root
         .as_deref()
@@ -218,9 +218,6 @@ fn shape(flags: &MountFlags, mount_point: &Path, live: &Arc<Live>) -> Outcome<Sh
 fn warn_of_later_features(flags: &MountFlags) {
     if flags.record_use.is_some() {
         tracing::warn!("--record-use: this release does not record which versions are read");
-    }
-    if flags.show_views {
-        tracing::warn!("--show-views: this release has no views to show");
     }
 }
 

@@ -60,7 +60,12 @@ impl Shared {
     }
 
     /// Answers an open that writes.
-    pub(crate) fn answer_open_for_writing(&self, ino: u64, open: &OpenFile, reply: fuser::ReplyOpen) {
+    pub(crate) fn answer_open_for_writing(
+        &self,
+        ino: u64,
+        open: &OpenFile,
+        reply: fuser::ReplyOpen,
+    ) {
         reply.opened(FileHandle(open.handle), self.writer_flags(ino));
     }
 }

@@ -96,6 +96,10 @@ impl Walk {
             Place::Root(root) => vec![Node(Place::Readme(root.clone()))],
             _ => vec![self.dir.metadata()],
         };
+        if self.dir.holds_memory() {
+            nodes.retain(|node| !self.shared.overlay.hides(node));
+            nodes.extend(self.shared.overlay.children(&self.dir));
+        }
         if self.shared.options.show_views {
             nodes.extend(state::directory(&self.shared, &self.dir));
         }
@@ -159,11 +163,6 @@ impl KnownWalk {
     pub(crate) fn new(nodes: Vec<Node>) -> Self {
         let children: Arc<[Child]> = nodes.into_iter().map(child_of).collect();
         Self(Some(children).filter(|children| !children.is_empty()))
-    }
-
-    /// What is in a version directory.
-    pub(crate) fn version(dir: &Arc<version::VersionDir>) -> Self {
-        Self::new(version::children(dir))
     }
 }
 

@@ -5,7 +5,6 @@
 //! ([`Vfs::announce`]): the caller holds the locks of the directories until then.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -88,12 +87,7 @@ impl Vfs {
         let removed = self.tree.unlink(&directory, name).await;
         drop(saving);
         removed.map_err(|why| {
-            self.refused_of(
-                Operation::Unlink,
-                (&directory, name),
-                child.as_ref(),
-                &why,
-            )
+            self.refused_of(Operation::Unlink, (&directory, name), child.as_ref(), &why)
         })
     }
 

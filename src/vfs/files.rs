@@ -98,14 +98,16 @@ impl Vfs {
                 let end = start.saturating_add(size as usize).min(bytes.len());
                 Ok(bytes.slice(start..end))
             }
-            Source::Opened(Opened::Blob { blob, .. }) => blob.read_at(offset, size).await.map_err(|why| {
-                if why.kind() == ErrorKind::Corrupt
-                    && let Some(kernel) = self.kernel.get()
-                {
-                    kernel.drop_pages(file.ino);
-                }
-                self.fail(Operation::Read, &file.node, None, &why)
-            }),
+            Source::Opened(Opened::Blob { blob, .. }) => {
+                blob.read_at(offset, size).await.map_err(|why| {
+                    if why.kind() == ErrorKind::Corrupt
+                        && let Some(kernel) = self.kernel.get()
+                    {
+                        kernel.drop_pages(file.ino);
+                    }
+                    self.fail(Operation::Read, &file.node, None, &why)
+                })
+            }
         }
     }
 }

@@ -50,7 +50,13 @@ struct Table {
 impl Listed {
     /// Keeps that a process has begun to read a directory.
     pub(crate) fn note(&self, process: Process, directory: u64) {
-        self.note_within(process, directory, PROCESSES, DIRECTORIES, Process::is_alive);
+        self.note_within(
+            process,
+            directory,
+            PROCESSES,
+            DIRECTORIES,
+            Process::is_alive,
+        );
     }
 
     fn note_within(
@@ -99,7 +105,10 @@ impl Table {
     /// Room for one more where all kept processes live: the one that has listed nothing for longest
     /// is the least likely to be in the middle of a removal.
     fn forget_oldest(&mut self) {
-        let oldest = self.processes.iter().min_by_key(|(_, record)| record.latest);
+        let oldest = self
+            .processes
+            .iter()
+            .min_by_key(|(_, record)| record.latest);
         if let Some(process) = oldest.map(|(process, _)| *process) {
             self.processes.remove(&process);
         }
@@ -121,7 +130,10 @@ mod tests {
         assert!(listed.has(process(1), 10));
         assert!(!listed.has(process(1), 11));
         assert!(!listed.has(process(2), 10));
-        assert!(!listed.has(Process::numbered(1, 8), 10), "its number is used anew");
+        assert!(
+            !listed.has(Process::numbered(1, 8), 10),
+            "its number is used anew"
+        );
     }
 
     #[test]

@@ -58,8 +58,7 @@ impl Process {
 
     /// Whether it still runs. What cannot be seen is taken to run for ever.
     pub(crate) fn is_alive(self) -> bool {
-        self == Self::UNSEEN
-            || stat(self.pid).is_some_and(|(_, started)| started == self.started)
+        self == Self::UNSEEN || stat(self.pid).is_some_and(|(_, started)| started == self.started)
     }
 
     #[cfg(test)]
@@ -107,7 +106,13 @@ mod tests {
         assert_eq!(thread.join().unwrap(), own);
         assert_ne!(own.0, Process::UNSEEN);
         assert!(own.0.is_alive());
-        assert!(!Process { started: 1, ..own.0 }.is_alive());
+        assert!(
+            !Process {
+                started: 1,
+                ..own.0
+            }
+            .is_alive()
+        );
     }
 
     #[test]

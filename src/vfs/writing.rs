@@ -105,13 +105,7 @@ impl Vfs {
         Ok(Some(self.opened_draft(ino, node.clone(), draft, intent)))
     }
 
-    fn opened_draft(
-        &self,
-        ino: u64,
-        node: Node,
-        draft: Arc<Draft>,
-        intent: Intent,
-    ) -> OpenFile {
+    fn opened_draft(&self, ino: u64, node: Node, draft: Arc<Draft>, intent: Intent) -> OpenFile {
         let writer = Writer {
             draft,
             write: intent.changes(),

@@ -3,6 +3,7 @@
 //! Key order is pinned (INTERFACE), indented by two spaces, a newline at the end. Rendering is a
 //! function of the node's value, so the size that `stat` gives is the size that `read` finds.
 
+pub(crate) mod edit;
 mod render;
 
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::model::{Collection, Error, ErrorKind};
 
 /// A metadata file of this moment.
 pub(crate) struct Rendered {
+    /// What it says.
+    pub(crate) value: Value,
     /// Its text.
     pub(crate) bytes: Vec<u8>,
     /// Updated time of its node.
@@ -71,8 +74,10 @@ pub(crate) async fn render(shared: &Arc<Shared>, dir: &Node) -> Result<Rendered,
     };
     let (updated, created) = times.unwrap_or_default();
     let mtime = time_of(updated.as_deref()).or_else(|| time_of(created.as_deref()));
+    let value = value.unwrap_or_default();
     Ok(Rendered {
-        bytes: text(&value.unwrap_or_default()),
+        bytes: text(&value),
+        value,
         mtime: mtime.unwrap_or(shared.started),
         at,
     })
@@ -139,6 +144,19 @@ async fn more_aliases(
         .get_or(dir.identity.clone(), ask)
         .await?
         .value)
+}
+
+/// What a directory's metadata file says of a value that was just fetched. The aliases of a
+/// collection, which cannot be written there, are those that came along.
+pub(crate) fn value_of(shared: &Shared, dir: &Node) -> Option<Value> {
+    match &dir.0 {
+        Place::Collection(dir) => {
+            let value = dir.value.as_ref()?;
+            Some(render::collection(value, &value.aliases))
+        }
+        Place::Version(dir) => Some(render::version(dir.value(), &*shared.hub)),
+        _ => None,
+    }
 }
 
 fn text(value: &Value) -> Vec<u8> {
