@@ -169,10 +169,11 @@ def test_a_field_that_someone_else_changed_meanwhile_is_busy(world, fresh):
     assert rejected and json.loads(rejection.read_text())["description"] == "ours"
     assert json.loads(file.read_text())["description"] == "theirs"
     # A field that nobody touched is not sent: theirs stays.
-    world.sdk(change.replace("theirs", "theirs again"), name=world.name(fresh))
-    file.write_text(json.dumps({**text, "description": "theirs", "tags": ["ours"]}))
+    text = json.loads(file.read_text())
+    world.sdk(change.replace("theirs", "theirs at last"), name=world.name(fresh))
+    file.write_text(json.dumps({**text, "tags": ["ours"]}))
     seen = world.see(fresh)
-    assert (seen["description"], seen["tags"]) == ("theirs again", ["ours"])
+    assert (seen["description"], seen["tags"]) == ("theirs at last", ["ours"])
 
 
 @pytest.mark.parametrize("text, word", [
