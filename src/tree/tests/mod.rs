@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod budget;
+mod editing;
 mod listing;
 mod naming;
 mod reading;
 mod roots;
+mod verbs;
 
 use std::ffi::OsStr;
 
