@@ -155,8 +155,12 @@ pub enum Applied {
     Type,
     /// New tags.
     TagsAdded,
+    /// Some of the new tags: more than one request takes.
+    SomeTagsAdded,
     /// Tags taken away.
     TagsRemoved,
+    /// Some of the tags to be taken away.
+    SomeTagsRemoved,
     /// New aliases.
     AliasesAdded,
     /// Aliases taken away.
@@ -174,7 +178,9 @@ impl fmt::Display for Applied {
             Self::Description => "description",
             Self::Type => "type",
             Self::TagsAdded => "added tags",
+            Self::SomeTagsAdded => "some of the added tags",
             Self::TagsRemoved => "removed tags",
+            Self::SomeTagsRemoved => "some of the removed tags",
             Self::AliasesAdded => "added aliases",
             Self::AliasesRemoved => "removed aliases",
             Self::Metadata => "metadata",

@@ -199,6 +199,7 @@ impl Shared {
     pub(crate) fn writable(&self, node: &Node) -> Result<(), Refused> {
         let words = match &node.0 {
             _ if self.options.read_only => "this mount is read-only",
+            Place::View(_) | Place::ViewLink(_) | Place::RunFile(_) => "a view is only looked at",
             Place::Files(_) | Place::Content(_) => "the content of a version never changes",
             _ => return Ok(()),
         };

@@ -138,7 +138,8 @@ impl World {
         };
         let found = things.versions.iter().position(of);
         let found = found.ok_or_else(|| missing(version.id.as_str()))?;
-        if !things.versions[found].aliases.is_empty() && !delete_aliases {
+        let mut aliases = things.versions[found].aliases.iter();
+        if aliases.any(|alias| alias != "latest") && !delete_aliases {
             return Err(Error::new(ErrorKind::Busy, "", "the version has aliases"));
         }
         let gone = things.versions.remove(found);

@@ -9,6 +9,7 @@ mod naming;
 mod reading;
 mod roots;
 mod verbs;
+mod views;
 
 use std::ffi::OsStr;
 
