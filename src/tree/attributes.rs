@@ -12,6 +12,7 @@ use super::overlay::{Body, MemoryNode};
 use super::place::{Node, Place};
 use super::root::README;
 use super::shared::Shared;
+use super::views;
 use crate::model::Error;
 
 /// Directories.
@@ -61,6 +62,31 @@ pub(crate) async fn of(
             };
             // The kernel's idea of the size ends with the value, so that no open finds another one.
             (attributes, shared.remaining(rendered.at))
+        }
+        Place::View(view) => {
+            let run = view.run().and_then(|run| {
+                time_of(run.updated_at.as_deref()).or_else(|| time_of(run.created_at.as_deref()))
+            });
+            (directory(run.unwrap_or(shared.started)), limited)
+        }
+        Place::ViewLink(link) => {
+            let mtime = time_of(link.changed_at.as_deref()).unwrap_or(shared.started);
+            let size = link.target.len() as u64;
+            let (kind, mode) = (Kind::Symlink, LINK_MODE);
+            let attributes = Attributes {
+                kind,
+                size,
+                mode,
+                mtime,
+            };
+            (attributes, limited)
+        }
+        Place::RunFile(run) => {
+            let rendered = views::run_file(shared, run).await?;
+            (
+                file(rendered.bytes.len() as u64, rendered.mtime),
+                shared.remaining(rendered.at),
+            )
         }
         Place::Alias(link) => (symlink(shared, link), limited),
         Place::StateFile(_, state) => {

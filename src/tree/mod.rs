@@ -30,6 +30,7 @@ mod state;
 mod target;
 mod verbs;
 mod version;
+mod views;
 mod walk;
 mod xattr;
 
@@ -118,9 +119,13 @@ impl Tree {
                 let mut nodes = version::children(version);
                 nodes.retain(|node| !self.shared.overlay.hides(node));
                 nodes.extend(self.shared.overlay.children(dir));
+                if self.shared.options.show_views {
+                    nodes.extend(views::of(dir));
+                }
                 Box::new(KnownWalk::new(nodes))
             }
             Place::State(above) => Box::new(KnownWalk::new(state::files(above))),
+            Place::View(view) => views::list(&shared, view),
             _ if dir.kind() == Kind::Directory => Box::new(Walk::new(shared, dir.clone())),
             _ => return Err(not_a_directory(dir)),
         })
@@ -204,6 +209,7 @@ impl Tree {
     pub fn read_link(&self, node: &Node) -> Result<OsString, Error> {
         match &node.0 {
             Place::Alias(link) => Ok(link.target.to_string().into()),
+            Place::ViewLink(link) => Ok(link.target.clone().into()),
             Place::Memory(memory) => match &memory.body {
                 Body::Link(target) => Ok(target.clone()),
                 Body::File(_) => Err(not_a_link(node)),
@@ -228,6 +234,10 @@ impl Tree {
                 }
                 let rendered = metadata::render(&self.shared, dir).await?;
                 self.shared.readings.note(node, &rendered.value);
+                Ok(snapshot(rendered.bytes, false))
+            }
+            Place::RunFile(run) => {
+                let rendered = views::run_file(&self.shared, run).await?;
                 Ok(snapshot(rendered.bytes, false))
             }
             Place::Memory(memory) => match &memory.body {
@@ -303,6 +313,9 @@ async fn lookup(shared: &Arc<Shared>, dir: &Node, name: &OsStr) -> Answer {
             return Ok((None, Freshness::For(Duration::ZERO)));
         }
     }
+    if let Some(view) = views::of(dir).into_iter().find(|view| name == view.name()) {
+        return shared.known(view);
+    }
     if name == dir.metadata_name() && has_metadata(dir) {
         return shared.known(dir.metadata());
     }
@@ -322,6 +335,7 @@ async fn lookup(shared: &Arc<Shared>, dir: &Node, name: &OsStr) -> Answer {
             Ok(content_child(&tree, version, 0, name))
         }
         Place::Content(node) => Ok(content_child(&node.tree, &node.version, node.index, name)),
+        Place::View(view) => views::child(shared, view, name).await,
         Place::State(above) => {
             let file = state::files(above)
                 .into_iter()

@@ -12,6 +12,7 @@ use super::resolve::Weigh;
 use super::root::RootDir;
 use super::state::StateFile;
 use super::version::VersionDir;
+use super::views::{RUN_FILE, ViewDir, ViewLink};
 use crate::model::{
     Collection, CollectionPath, Entity, EntityName, Project, ProjectArtifactType, ProjectPath,
     TypePath,
@@ -47,6 +48,12 @@ pub(crate) enum Place {
     /// `.wandbfs`, with the directory that it is in.
     State(Arc<Node>),
     StateFile(Arc<Node>, StateFile),
+    /// A directory that is reached by name only.
+    View(Arc<ViewDir>),
+    /// A link in such a directory.
+    ViewLink(Arc<ViewLink>),
+    /// `run.json` in the directory of a run.
+    RunFile(Arc<ViewDir>),
     /// What this mount alone has.
     Memory(Arc<MemoryNode>),
 }
@@ -111,6 +118,9 @@ impl Node {
                 Identity::Named(format!("/.wandbfs/{}", file.name()).into())
             }
             Place::Memory(node) => Identity::Named(format!("//memory/{}", node.id).into()),
+            Place::View(view) => Identity::Named(view.identity.clone()),
+            Place::ViewLink(link) => Identity::Named(link.identity()),
+            Place::RunFile(run) => Identity::Named(join(&run.identity, RUN_FILE)),
             Place::Metadata(_) | Place::Manifest(_) => {
                 let Identity::Named(dir) = self.parent().identity() else {
                     return self.parent().identity(); // metadata files lie in named directories only
@@ -123,14 +133,16 @@ impl Node {
     /// What it is to the kernel.
     pub fn kind(&self) -> Kind {
         match &self.0 {
-            Place::Alias(_) => Kind::Symlink,
+            Place::Alias(_) | Place::ViewLink(_) => Kind::Symlink,
             Place::Memory(node) => match node.body {
                 Body::File(_) => Kind::File,
                 Body::Link(_) => Kind::Symlink,
             },
-            Place::Metadata(_) | Place::Manifest(_) | Place::Readme(_) | Place::StateFile(..) => {
-                Kind::File
-            }
+            Place::Metadata(_)
+            | Place::Manifest(_)
+            | Place::Readme(_)
+            | Place::StateFile(..)
+            | Place::RunFile(_) => Kind::File,
             Place::Content(node) if !node.tree.is_directory(node.index) => Kind::File,
             _ => Kind::Directory,
         }
@@ -161,6 +173,9 @@ impl Node {
             Place::Readme(root) => Some(Node(Place::Root(root.clone()))),
             Place::StateFile(dir, _) => Some(Node(Place::State(dir.clone()))),
             Place::Memory(node) => Some(node.dir.clone()),
+            Place::View(view) => Some(view.parent.clone()),
+            Place::ViewLink(link) => Some(Node(Place::View(link.dir.clone()))),
+            Place::RunFile(run) => Some(Node(Place::View(run.clone()))),
         }
     }
 
@@ -182,6 +197,9 @@ impl Node {
             Place::State(_) => super::names::STATE,
             Place::StateFile(_, file) => file.name(),
             Place::Memory(node) => &node.name,
+            Place::View(view) => &view.name,
+            Place::ViewLink(link) => &link.name,
+            Place::RunFile(_) => RUN_FILE,
         }
     }
 

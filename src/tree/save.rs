@@ -86,14 +86,9 @@ impl Tree {
         }
         let (text, generation) = draft.buffer.snapshot();
         let base = draft.base.lock().clone().unwrap_or_default();
-        if let Some((_, refused)) = &*draft.rejected.lock()
-            && draft
-                .rejected
-                .lock()
-                .as_ref()
-                .is_some_and(|(g, _)| *g == generation)
-        {
-            return Err(refused.clone());
+        let rejected = draft.rejected.lock().clone();
+        if let Some((_, refused)) = rejected.filter(|(rejected, _)| *rejected == generation) {
+            return Err(refused);
         }
         match save_text(&self.shared, dir, &text, Some(base)).await {
             Ok((changes, base)) => {
@@ -204,6 +199,7 @@ impl Shared {
     pub(crate) fn writable(&self, node: &Node) -> Result<(), Refused> {
         let words = match &node.0 {
             _ if self.options.read_only => "this mount is read-only",
+            Place::View(_) | Place::ViewLink(_) | Place::RunFile(_) => "a view is only looked at",
             Place::Files(_) | Place::Content(_) => "the content of a version never changes",
             _ => return Ok(()),
         };

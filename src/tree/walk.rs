@@ -22,6 +22,7 @@ use super::place::{Node, Place};
 use super::shared::{Shared, child_of};
 use super::state;
 use super::version;
+use super::views;
 use crate::model::{Cursor, Error, ErrorKind, ListOptions};
 
 /// Children per page of a content: about 200 KB of nodes at a time.
@@ -102,6 +103,7 @@ impl Walk {
         }
         if self.shared.options.show_views {
             nodes.extend(state::directory(&self.shared, &self.dir));
+            nodes.extend(views::of(&self.dir));
         }
         nodes.into_iter().map(child_of).collect()
     }

@@ -127,12 +127,23 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::NotFound`](model::ErrorKind::NotFound) when there is none.
     pub async fn run(&self, path: &str) -> Result<Run, Error> {
-        let (project, id) = path.rsplit_once('/').unwrap_or(("", path));
+        let path = self.run_path(path).await?;
+        self.run_of(&path.project, path.name.as_str()).await
+    }
+
+    /// Reads the address of a run, `[[entity/]project/]id`, completed from the configuration and
+    /// the viewer. The run need not exist yet.
+    ///
+    /// # Errors
+    /// When a name cannot be one, or the entity cannot be found out.
+    pub async fn run_path(&self, text: &str) -> Result<RunPath, Error> {
+        let (project, id) = text.rsplit_once('/').unwrap_or(("", text));
         let project = match project {
             "" => self.complete(None, None).await?,
             project => self.project_path(project).await?,
         };
-        self.run_of(&project, id).await
+        let name = RunName::new(id).map_err(|fault| invalid(id, fault))?;
+        Ok(RunPath { project, name })
     }
 
     /// The runs of `[entity/]project`, filtered and ordered by the server.

@@ -15,7 +15,7 @@ use super::attributes::time_of;
 use super::place::{CollectionDir, EntityDir, Node, Place};
 use super::shared::{Shared, not_a_directory};
 use super::{artifact_type, entity, project, root, version};
-use crate::model::{Collection, Error, ErrorKind};
+use crate::model::{Collection, Error, ErrorKind, Run};
 
 /// A metadata file of this moment.
 pub(crate) struct Rendered {
@@ -156,6 +156,20 @@ pub(crate) fn value_of(shared: &Shared, dir: &Node) -> Option<Value> {
         }
         Place::Version(dir) => Some(render::version(dir.value(), &*shared.hub)),
         _ => None,
+    }
+}
+
+/// `run.json` of a run that was asked for at `at`.
+pub(crate) fn run(shared: &Shared, run: &Run, at: Instant) -> Rendered {
+    let value = render::run(run, &*shared.hub);
+    let updated = time_of(run.updated_at.as_deref());
+    Rendered {
+        bytes: text(&value),
+        value,
+        mtime: updated
+            .or_else(|| time_of(run.created_at.as_deref()))
+            .unwrap_or(shared.started),
+        at,
     }
 }
 

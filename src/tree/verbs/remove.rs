@@ -125,8 +125,8 @@ async fn delete_version(
         shared.hub.unlink_version(value).await
     } else if kept.is_empty() || shared.options.delete_aliases {
         shared.log("delete", &present, value.id.as_str(), &format!("{kept:?}"));
-        let along = !value.aliases.is_empty();
-        shared.hub.delete_version(value, along).await
+        let with_aliases = shared.options.delete_aliases;
+        shared.hub.delete_version(value, with_aliases).await
     } else {
         let words =
             format!("it has the aliases {kept:?}; remove them first, or use --delete-aliases");
