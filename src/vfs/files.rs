@@ -7,14 +7,24 @@ use bytes::Bytes;
 
 use super::Vfs;
 use super::errno::{Errno, Operation};
-use crate::model::ErrorKind;
+use crate::model::{ErrorKind, OpenBlob};
 use crate::tree::{Kind, Node, Opened};
 
 /// An open regular file.
 pub(super) struct File {
-    ino: u64,
+    pub(super) ino: u64,
     node: Node,
     opened: Opened,
+}
+
+impl File {
+    /// Its content, where it is one.
+    pub(super) fn blob(&self) -> Option<&Arc<dyn OpenBlob>> {
+        match &self.opened {
+            Opened::Snapshot { .. } => None,
+            Opened::Blob { blob, .. } => Some(blob),
+        }
+    }
 }
 
 /// What the kernel may do with the pages of an open file.
@@ -50,6 +60,14 @@ impl Vfs {
         if writing {
             return Err(Errno::EROFS);
         }
+        let (file, caching) = self.open_file(ino).await?;
+        self.inodes.lock().opened(ino);
+        let handle = self.files.insert(file);
+        Ok(OpenFile { handle, caching })
+    }
+
+    /// A file, not in any table yet.
+    pub(super) async fn open_file(&self, ino: u64) -> Result<(File, Caching), Errno> {
         let node = self.node(Operation::Open, ino).await?;
         match node.kind() {
             Kind::File => {}
@@ -62,9 +80,7 @@ impl Vfs {
             .await
             .map_err(|why| self.fail(Operation::Open, &node, None, &why))?;
         let caching = caching_of(&opened);
-        self.inodes.lock().opened(ino);
-        let handle = self.files.insert(File { ino, node, opened });
-        Ok(OpenFile { handle, caching })
+        Ok((File { ino, node, opened }, caching))
     }
 
     /// Bytes `offset .. offset + size`, shorter only at the end of the file. A slice of what is in
@@ -75,6 +91,16 @@ impl Vfs {
     /// the page cache.
     pub async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<Bytes, Errno> {
         let file = self.files.get(handle)?;
+        self.read_file(&file, offset, size).await
+    }
+
+    /// Bytes of an open file.
+    pub(super) async fn read_file(
+        &self,
+        file: &File,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes, Errno> {
         match &file.opened {
             Opened::Snapshot { bytes, .. } => {
                 let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));

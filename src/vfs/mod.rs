@@ -21,6 +21,7 @@ mod lifetimes;
 mod mutations;
 mod nodes;
 mod options;
+mod unopened;
 
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub struct Vfs {
     inodes: Mutex<Inodes<Node>>,
     files: Handles<files::File>,
     directories: Handles<directories::Directory>,
+    unopened: Arc<unopened::Unopened>,
     kernel: OnceLock<Arc<dyn KernelCache>>,
 }
 
@@ -95,6 +97,7 @@ impl Vfs {
             inodes: Mutex::new(Inodes::new(root)),
             files: Handles::default(),
             directories: Handles::default(),
+            unopened: Arc::default(),
             kernel: OnceLock::new(),
         }))
     }
@@ -106,7 +109,7 @@ impl Vfs {
 
     /// Open files and directories.
     pub fn open_handles(&self) -> usize {
-        self.files.len() + self.directories.len()
+        self.files.len() + self.directories.len() + self.unopened.len()
     }
 
     /// The node behind a number. At once, except for content whose manifest the tree has dropped
