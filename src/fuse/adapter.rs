@@ -23,10 +23,13 @@ use super::changes;
 use super::convert::{directory_flags, errno, file_attr, file_type, negative_entry};
 use super::init::negotiate;
 use super::shared::Shared;
-use crate::vfs::{Caller, Entry, Errno, Mutation};
+use crate::vfs::{Attr, Caller, DirEntry, Entry, Errno, Mutation};
 
 /// Inode numbers are never reused for another node while the kernel knows them.
 pub(crate) const GENERATION: Generation = Generation(0);
+
+/// What the kernel sends where nothing was opened; real handles begin at 1.
+const UNOPENED: FileHandle = FileHandle(0);
 
 /// The file system that the crate serves.
 pub(crate) struct Adapter {
@@ -130,6 +133,9 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.shared.needs_no_open() {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
         let intent = changes::intent(flags.0);
         self.spawn(async move |shared: Arc<Shared>| {
             let opened = match shared.is_open() {
@@ -147,7 +153,7 @@ impl Filesystem for Adapter {
     fn read(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         size: u32,
@@ -159,6 +165,9 @@ impl Filesystem for Adapter {
             // The semaphore is never closed: the error cannot be, and would be an EIO.
             let permit = shared.reads.acquire().await;
             let bytes = match (permit.is_ok(), shared.is_open()) {
+                (true, Ok(())) if handle == UNOPENED => {
+                    shared.vfs.read_unopened(ino.0, offset, size).await
+                }
                 (true, Ok(())) => shared.vfs.read(handle.0, offset, size).await,
                 (false, _) => Err(Errno::EIO),
                 (_, Err(why)) => Err(why),
@@ -193,6 +202,9 @@ impl Filesystem for Adapter {
     }
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.shared.needs_no_open() {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
         self.spawn(async move |shared: Arc<Shared>| {
             let opened = match shared.is_open() {
                 Ok(()) => shared.vfs.opendir(ino.0).await,
@@ -210,20 +222,21 @@ impl Filesystem for Adapter {
     fn readdir(
         &self,
         request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
         let caller = Caller(request.pid());
         self.spawn(async move |shared: Arc<Shared>| {
-            let listed = shared
-                .vfs
-                .readdir(handle.0, offset, caller, |entry| {
-                    let kind = file_type(entry.kind);
-                    reply.add(INodeNo(entry.ino), entry.next_offset, kind, entry.name)
-                })
-                .await;
+            let add = |entry: DirEntry<'_>| {
+                let kind = file_type(entry.kind);
+                reply.add(INodeNo(entry.ino), entry.next_offset, kind, entry.name)
+            };
+            let listed = match handle {
+                UNOPENED => shared.vfs.readdir_unopened(ino.0, offset, add).await,
+                _ => shared.vfs.readdir(handle.0, offset, caller, add).await,
+            };
             match listed {
                 Ok(()) => reply.ok(),
                 Err(why) => reply.error(errno(why)),
@@ -234,21 +247,22 @@ impl Filesystem for Adapter {
     fn readdirplus(
         &self,
         request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let caller = Caller(request.pid());
         self.spawn(async move |shared: Arc<Shared>| {
-            let listed = shared
-                .vfs
-                .readdirplus(handle.0, offset, caller, |entry, attr| {
-                    let (ino, next) = (INodeNo(entry.ino), entry.next_offset);
-                    let known = file_attr(attr);
-                    reply.add(ino, next, entry.name, &attr.ttl, &known, GENERATION)
-                })
-                .await;
+            let add = |entry: DirEntry<'_>, attr: &Attr| {
+                let (ino, next) = (INodeNo(entry.ino), entry.next_offset);
+                let known = file_attr(attr);
+                reply.add(ino, next, entry.name, &attr.ttl, &known, GENERATION)
+            };
+            let listed = match handle {
+                UNOPENED => shared.vfs.readdirplus_unopened(ino.0, offset, add).await,
+                _ => shared.vfs.readdirplus(handle.0, offset, caller, add).await,
+            };
             match listed {
                 Ok(()) => reply.ok(),
                 Err(why) => reply.error(errno(why)),

@@ -36,3 +36,4 @@ pub use mount_table::{MountEntry, our_mounts, unmount_path};
 pub use options::{MountError, MountOptions};
 pub use preflight::{Prerequisites, check_mount_point};
 pub use session::Mounted;
+pub use shared::PASSTHROUGH_FROM;

@@ -50,6 +50,12 @@ impl Mounted {
         &self.entry.mount_point
     }
 
+    /// Requests of the kernel to open a file or directory so far; a mount that needs no opens gets
+    /// the first of each kind only.
+    pub fn opens(&self) -> u64 {
+        self.shared.opens()
+    }
+
     /// Whether the kernel reads verified files on disk by itself.
     pub fn passthrough(&self) -> bool {
         self.shared.passthrough()

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Vfs;
 use super::errno::{Errno, Operation};
 use super::writing::{Intent, Writer};
-use crate::model::ErrorKind;
+use crate::model::{ErrorKind, OpenBlob};
 use crate::tree::{Kind, Node, Opened};
 
 /// An open regular file.
@@ -24,6 +24,16 @@ pub(super) enum Source {
     Opened(Opened),
     /// Bytes that are being written.
     Draft(Writer),
+}
+
+impl File {
+    /// Its content, where it is one.
+    pub(super) fn blob(&self) -> Option<&Arc<dyn OpenBlob>> {
+        match &self.source {
+            Source::Opened(Opened::Blob { blob, .. }) => Some(blob),
+            Source::Opened(Opened::Snapshot { .. }) | Source::Draft(_) => None,
+        }
+    }
 }
 
 /// What the kernel may do with the pages of an open file.
@@ -59,13 +69,31 @@ impl Vfs {
     /// `EROFS` for writing to what can never be written, else by the table.
     pub async fn open(&self, ino: u64, intent: Intent) -> Result<OpenFile, Errno> {
         let node = self.node(Operation::Open, ino).await?;
+        let is_file = node.kind() == Kind::File;
+        if is_file && let Some(draft) = self.open_draft(ino, &node, intent).await? {
+            return Ok(draft);
+        }
+        let (file, caching) = self.open_node(ino, node).await?;
+        self.inodes.lock().opened(ino);
+        let handle = self.files.insert(file);
+        Ok(OpenFile {
+            handle,
+            caching,
+            writing: false,
+        })
+    }
+
+    /// A file, not in any table yet.
+    pub(super) async fn open_file(&self, ino: u64) -> Result<(File, Caching), Errno> {
+        let node = self.node(Operation::Open, ino).await?;
+        self.open_node(ino, node).await
+    }
+
+    async fn open_node(&self, ino: u64, node: Node) -> Result<(File, Caching), Errno> {
         match node.kind() {
             Kind::File => {}
             Kind::Directory => return Err(Errno::EISDIR),
             Kind::Symlink => return Err(Errno::EINVAL),
-        }
-        if let Some(draft) = self.open_draft(ino, &node, intent).await? {
-            return Ok(draft);
         }
         let opened = self
             .tree
@@ -73,14 +101,8 @@ impl Vfs {
             .await
             .map_err(|why| self.fail(Operation::Open, &node, None, &why))?;
         let caching = caching_of(&opened);
-        self.inodes.lock().opened(ino);
         let source = Source::Opened(opened);
-        let handle = self.files.insert(File { ino, node, source });
-        Ok(OpenFile {
-            handle,
-            caching,
-            writing: false,
-        })
+        Ok((File { ino, node, source }, caching))
     }
 
     /// Bytes `offset .. offset + size`, shorter only at the end of the file. A slice of what is in
@@ -91,6 +113,16 @@ impl Vfs {
     /// the page cache.
     pub async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<Bytes, Errno> {
         let file = self.files.get(handle)?;
+        self.read_file(&file, offset, size).await
+    }
+
+    /// Bytes of an open file.
+    pub(super) async fn read_file(
+        &self,
+        file: &File,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes, Errno> {
         match &file.source {
             Source::Draft(writer) => Ok(Self::read_draft(writer, offset, size)),
             Source::Opened(Opened::Snapshot { bytes, .. }) => {

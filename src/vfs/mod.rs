@@ -24,6 +24,7 @@ mod mutations;
 mod nodes;
 mod options;
 mod process;
+mod unopened;
 mod writing;
 
 #[cfg(test)]
@@ -74,6 +75,7 @@ pub struct Vfs {
     inodes: Mutex<Inodes<Node>>,
     files: Handles<files::File>,
     directories: Handles<directories::Directory>,
+    unopened: Arc<unopened::Unopened>,
     kernel: OnceLock<Arc<dyn KernelCache>>,
     listed: Listed,
     pending_saves: AtomicUsize,
@@ -108,6 +110,7 @@ impl Vfs {
             inodes: Mutex::new(Inodes::new(root)),
             files: Handles::default(),
             directories: Handles::default(),
+            unopened: Arc::default(),
             kernel: OnceLock::new(),
             listed: Listed::default(),
             pending_saves: AtomicUsize::new(0),
@@ -121,7 +124,7 @@ impl Vfs {
 
     /// Open files and directories.
     pub fn open_handles(&self) -> usize {
-        self.files.len() + self.directories.len()
+        self.files.len() + self.directories.len() + self.unopened.len()
     }
 
     /// The node behind a number. At once, except for content whose manifest the tree has dropped
