@@ -102,9 +102,9 @@ def test_nano_saves(desk):
         nano.send(b"first draft\r")
         nano.expect("Replace with")
         nano.send(b"by nano\r")
-        nano.expect("Replace this")
+        nano.expect("instance?")
         nano.send(b"A")
-        nano.expect("Replaced")
+        nano.expect("eplaced")
         nano.send(b"\x0f")  # C-o: write out
         nano.expect("Write")
         nano.send(b"\r")
