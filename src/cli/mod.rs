@@ -17,6 +17,7 @@ mod mount_options;
 mod offline;
 mod outcome;
 mod process;
+mod profile;
 mod runtime_dir;
 mod serve;
 mod session;
