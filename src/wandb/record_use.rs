@@ -240,14 +240,18 @@ impl Blobs for Watched {
         upcoming: Option<Arc<dyn Upcoming>>,
     ) -> Result<Arc<dyn OpenBlob>, Error> {
         let blob = self.blobs.open(content, upcoming).await?;
-        // A manifest is read to show names; that is no use of the version.
-        let Origin::Stored(at) = &content.origin else {
-            return Ok(blob);
+        let (version, artifact) = match &content.origin {
+            Origin::Stored(at) => (&at.version, &at.artifact),
+            Origin::Reference {
+                version, artifact, ..
+            } => (version, artifact),
+            // A manifest is read to show names; that is no use of the version.
+            Origin::Manifest { .. } => return Ok(blob),
         };
         Ok(Arc::new(WatchedBlob {
             blob,
-            version: Arc::clone(&at.version),
-            artifact: at.artifact.clone(),
+            version: Arc::clone(version),
+            artifact: artifact.clone(),
             noted: AtomicBool::new(false),
             recorder: self.recorder.clone(),
         }))

@@ -7,6 +7,7 @@ mod editing;
 mod listing;
 mod naming;
 mod reading;
+mod reference;
 mod roots;
 mod verbs;
 mod views;

@@ -122,7 +122,7 @@ impl Listing for TagWalk {
                         let name = escape(&tag, false).into_owned();
                         let mut narrower = self.selection.clone();
                         narrower.tags.push(tag);
-                        children.push(child_of(ViewDir::new(
+                        children.push(child_of(ViewDir::node(
                             &above,
                             &name,
                             View::Selected(narrower),

@@ -97,7 +97,7 @@ impl ViewLink {
 
 impl ViewDir {
     /// The view `name` in `parent`.
-    fn new(parent: &Node, name: &str, view: View) -> Node {
+    fn node(parent: &Node, name: &str, view: View) -> Node {
         let above = match parent.identity() {
             Identity::Named(text) => text,
             Identity::Content { version, .. } => version,
@@ -122,11 +122,11 @@ impl ViewDir {
 /// The views in a directory of the tree.
 pub(crate) fn of(dir: &Node) -> Vec<Node> {
     match &dir.0 {
-        Place::Project(_) => vec![ViewDir::new(dir, RUNS, View::Runs)],
+        Place::Project(_) => vec![ViewDir::node(dir, RUNS, View::Runs)],
         Place::Type(_) | Place::Collection(_) => nested(dir, &Selection::all(dir)),
         Place::Version(version) => {
             let id = version.value().id.clone();
-            vec![ViewDir::new(dir, LINEAGE, View::Lineage(id))]
+            vec![ViewDir::node(dir, LINEAGE, View::Lineage(id))]
         }
         _ => Vec::new(),
     }
@@ -135,9 +135,9 @@ pub(crate) fn of(dir: &Node) -> Vec<Node> {
 /// The three views that narrow a selection further.
 fn nested(dir: &Node, selection: &Selection) -> Vec<Node> {
     vec![
-        ViewDir::new(dir, TAGS, View::Tags(selection.clone())),
-        ViewDir::new(dir, ORDER, View::Orders(selection.clone())),
-        ViewDir::new(dir, FILTER, View::Filters(selection.clone())),
+        ViewDir::node(dir, TAGS, View::Tags(selection.clone())),
+        ViewDir::node(dir, ORDER, View::Orders(selection.clone())),
+        ViewDir::node(dir, FILTER, View::Filters(selection.clone())),
     ]
 }
 
@@ -149,20 +149,20 @@ fn fixed(dir: &Arc<ViewDir>) -> Vec<Node> {
             let artifacts = |mode| View::RunArtifacts(path.clone(), mode);
             vec![
                 Node(Place::RunFile(dir.clone())),
-                ViewDir::new(&node, "logged", artifacts(RunArtifactsMode::Logged)),
-                ViewDir::new(&node, "used", artifacts(RunArtifactsMode::Used)),
+                ViewDir::node(&node, "logged", artifacts(RunArtifactsMode::Logged)),
+                ViewDir::node(&node, "used", artifacts(RunArtifactsMode::Used)),
             ]
         }
         View::Lineage(id) => vec![
-            ViewDir::new(&node, "logged_by", View::LoggedBy(id.clone())),
-            ViewDir::new(&node, "used_by", View::UsedBy(id.clone())),
+            ViewDir::node(&node, "logged_by", View::LoggedBy(id.clone())),
+            ViewDir::node(&node, "used_by", View::UsedBy(id.clone())),
         ],
         View::Orders(selection) => selection
             .usual_orders()
             .iter()
             .map(|order| {
                 let view = View::Selected(selection.ordered(order));
-                ViewDir::new(&node, order, view)
+                ViewDir::node(&node, order, view)
             })
             .collect(),
         _ => Vec::new(),

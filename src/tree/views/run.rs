@@ -52,7 +52,7 @@ pub(super) fn run_node(parent: &Node, value: Run, at: Instant) -> Node {
     };
     let name = name_of(&value);
     let value = Box::new(value);
-    ViewDir::new(parent, &name, View::Run { path, value, at })
+    ViewDir::node(parent, &name, View::Run { path, value, at })
 }
 
 /// `run.json`, asked for again when it has grown old.

@@ -84,7 +84,7 @@ pub(super) fn tag(shared: &Shared, dir: &Node, selection: &Selection, name: &str
     };
     let mut selection = selection.clone();
     selection.tags.push(tag);
-    shared.known(ViewDir::new(dir, name, View::Selected(selection)))
+    shared.known(ViewDir::node(dir, name, View::Selected(selection)))
 }
 
 /// `.order/<±field>`, which the server must know.
@@ -124,7 +124,7 @@ pub(super) async fn filter(
 /// A selection whose first page the server gives.
 async fn asked(shared: &Arc<Shared>, dir: &Node, selection: Selection, name: &str) -> Answer {
     match shared.page(&selection.base, &selection.options, None).await {
-        Ok(_) => shared.known(ViewDir::new(dir, name, View::Selected(selection))),
+        Ok(_) => shared.known(ViewDir::node(dir, name, View::Selected(selection))),
         Err(error) if error.kind() == ErrorKind::Unsupported => {
             let node = format!("{}/{name}", dir.path());
             Err(Error::caused_by(
