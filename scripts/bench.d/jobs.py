@@ -20,11 +20,12 @@ TRAIN = ("--profile", "train", "--read-only")
 JOBS: dict[str, tuple] = {}
 
 
-def job(name: str, links=("0",)):
-    """Registers a measurement under a name, with the links that it is made over."""
+def job(name: str, links=("0",), asked_for: bool = False):
+    """Registers a measurement under a name, with the links that it is made over. What takes long
+    may be `asked_for`: it is left out unless it is named."""
 
     def register(measure):
-        JOBS[name] = (measure, links)
+        JOBS[name] = (measure, links, asked_for)
         return measure
 
     return register
@@ -415,6 +416,25 @@ def listings(r: Round) -> None:
     r.name = "list"
 
 
+@job("million", asked_for=True)
+def million(r: Round) -> None:
+    """A version of 1,000,000 files: the first name, all names, memory."""
+    data = r.bench.state.parent / "million"
+    data.mkdir(parents=True, exist_ok=True)
+    begin = time.perf_counter()
+    with harness.Server(data, "--seed", "files=1000000") as server:
+        print(f"   the server is there after {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+        root = f"{server.entity}/scale/files:latest"
+        mount = harness.Mount(server, r.bench.home(), "--root", root)
+        with mount as path:
+            begin = time.perf_counter()
+            next(os.scandir(path))
+            r.add("wandbfs, first name", "s", time.perf_counter() - begin)
+            r.add("wandbfs, find", "s", shell(f"test $(find {path} -type f | wc -l) = 1000000"))
+            r.add("wandbfs, ls -lUR", "s", shell(f"ls -lUR --color=never {path}"))
+            r.results.add("memory 1,000,000 listed", r.link, "wandbfs", "MiB", resident(mount.pid, peak=True))
+
+
 TARGETS = [
     *(Target(f"warm {what}", "0", "wandbfs", "local", least=0.95, why=f"warm {what}, passthrough, of local")
       for what in ("sequential", "sequential x4", "random 4k", "random 128k", "mmap 4k")),
@@ -429,6 +449,7 @@ TARGETS = [
     *(Target("cold-sequential", link, "wandbfs", "SDK download, then read", least=1, why="cold sequential, of download then read")
       for link in ("0", "20", "1gbit")),
     Target("memory 1 reader", "0", "wandbfs", most=128, why="memory of one cold reader"),
+    Target("memory 1,000,000 listed", "0", "wandbfs", most=300, why="memory after 1,000,000 entries"),
     Target("memory idle", "0", "wandbfs", most=25, why="memory of an idle mount"),
     Target("memory 4 readers", "0", "wandbfs", most=128 + 64, why="memory of four cold readers"),
     *(Target("cold-first-byte", link, "wandbfs, URL known", "curl, range", plus=5, why="byte of a large file, URL known, curl + 5 ms")

@@ -32,12 +32,18 @@ def arguments() -> argparse.Namespace:
     return given
 
 
+def is_chosen(name: str, asked_for: bool, given: argparse.Namespace) -> bool:
+    if given.job:
+        return any(name.startswith(prefix) for prefix in given.job)
+    return given.list or not asked_for
+
+
 def main() -> int:
     given = arguments()
     chosen = {
         name: (measure, [link for link in links if not given.link or link in given.link])
-        for name, (measure, links) in JOBS.items()
-        if not given.job or any(name.startswith(prefix) for prefix in given.job)
+        for name, (measure, links, asked_for) in JOBS.items()
+        if is_chosen(name, asked_for, given)
     }
     if given.list:
         for name, (measure, links) in chosen.items():

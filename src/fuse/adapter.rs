@@ -19,6 +19,7 @@ use fuser::{
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use super::answer::{answer_empty, answer_xattr};
 use super::changes;
 use super::convert::{directory_flags, errno, file_attr, file_type, negative_entry};
 use super::init::negotiate;
@@ -58,25 +59,6 @@ impl Adapter {
 
     fn refuse(&self, mutation: Mutation, ino: INodeNo) -> fuser::Errno {
         errno(self.shared.vfs.refuse(mutation, ino.0))
-    }
-}
-
-/// Answers an attribute's value in the way of `getxattr(2)`: its size where none is given.
-fn answer_xattr(reply: ReplyXattr, value: Result<Vec<u8>, Errno>, size: u32) {
-    match value {
-        Err(why) => reply.error(errno(why)),
-        Ok(value) => match u32::try_from(value.len()) {
-            Ok(length) if size == 0 => reply.size(length),
-            Ok(length) if length <= size => reply.data(&value),
-            _ => reply.error(errno(Errno::ERANGE)),
-        },
-    }
-}
-
-fn answer_empty(reply: ReplyEmpty, result: Result<(), Errno>) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(why) => reply.error(errno(why)),
     }
 }
 
@@ -457,8 +439,6 @@ impl Filesystem for Adapter {
         reply.error(fuser::Errno::ENOSYS);
     }
 
-    // Changes.
-
     fn setattr(
         &self,
         _request: &Request,
@@ -539,8 +519,7 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let from = (parent, name.to_owned());
-        let to = (new_parent, new_name.to_owned());
+        let (from, to) = ((parent, name.to_owned()), (new_parent, new_name.to_owned()));
         self.spawn(move |shared| changes::rename(shared, from, to, flags, reply));
     }
 

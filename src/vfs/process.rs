@@ -22,12 +22,9 @@ pub(crate) struct Process {
     started: u64,
 }
 
-/// Length of a process name in the kernel, without its NUL.
-const COMM_MAX: usize = 15;
-
 /// Programs that are asked for a whole tree or a selection and never for one name as `rmdir` is:
 /// they remove a directory first and list it only if that fails (file managers), or list nothing
-/// but the directory above (`find -maxdepth 1 -delete`).
+/// but the directory above (`find -maxdepth 1 -delete`). The kernel keeps 15 bytes of a name.
 const WALKERS: [&str; 16] = [
     "find",
     "git",
@@ -75,10 +72,7 @@ fn seen(thread: u32) -> Option<(Process, bool)> {
     let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
     let pid = line.trim().parse().ok()?;
     let (name, started) = stat(pid)?;
-    let walker = WALKERS
-        .iter()
-        .any(|walker| name == &walker[..walker.len().min(COMM_MAX)]);
-    Some((Process { pid, started }, walker))
+    Some((Process { pid, started }, WALKERS.contains(&name.as_str())))
 }
 
 /// Name and start time of a process: fields 2 and 22 of `/proc/PID/stat`, see proc(5). The name may

@@ -11,7 +11,7 @@ import struct
 import termios
 import time
 
-DEADLINE = 60
+DEADLINE = 30
 
 
 class Terminal:

@@ -150,7 +150,7 @@ def test_file_managers_delete_nothing(guarded, unchanged, tmp_path, level):
     env = dict(HOME=str(tmp_path), TERM="xterm", PATH=os.environ["PATH"], LANG="C.UTF-8")
     with Terminal(["mc", "-d", "-u", "-a", str(path.parent), str(tmp_path)], env=env) as mc:
         mc.expect("Quit")
-        mc.send(b"\x13" + path.name.encode() + b"\r")  # C-s: go to the entry of this name
+        mc.send(b"\x13" + path.name.encode())  # C-s: go to the entry of this name
         mc.send(b"\x1b8")  # F8: delete
         mc.expect("Delete")
         mc.send(b"\r")
