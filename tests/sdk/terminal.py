@@ -11,7 +11,7 @@ import struct
 import termios
 import time
 
-DEADLINE = 30
+DEADLINE = 60
 
 
 class Terminal:
