@@ -29,6 +29,16 @@ use crate::model::{
     Applied, CollectionName, CollectionPath, ErrorKind, SaveFailure, TypeName, VersionSelector,
 };
 
+/// Read-only fields that move by themselves: a text that differs in one of them was not edited there, it
+/// is of an older state.
+const MOVING: [&str; 5] = [
+    "updated_at",
+    "version_count",
+    "aliases",
+    "linked_artifacts",
+    "ttl_is_inherited",
+];
+
 /// What is added to the name of a metadata file whose text was rejected.
 const REJECTED: &str = ".rejected";
 
@@ -250,6 +260,9 @@ pub(crate) async fn save_text(
     }
     let (change, base) = match choose(dir, &bases, &text) {
         Ok(chosen) => chosen,
+        Err(Choice::Edit(EditError::ReadOnly(field))) if MOVING.contains(&&*field) => {
+            return Err(old_text(&file, &field));
+        }
         Err(Choice::Edit(fault)) => return Err(bad(fault)),
         Err(Choice::Old(field)) => {
             shared.readings.forget(&file);
@@ -268,6 +281,7 @@ pub(crate) async fn save_text(
                 shared,
                 &file,
                 &base,
+                &merged,
                 &Edit::Collection(change.clone()),
                 &before,
             )?;
@@ -279,6 +293,7 @@ pub(crate) async fn save_text(
                 shared,
                 &file,
                 &base,
+                &merged,
                 &Edit::Version(change.clone()),
                 &before,
             )?;
@@ -286,8 +301,10 @@ pub(crate) async fn save_text(
         }
         _ => return Err(forbid(file.path(), "it cannot be written")),
     };
-    shared.readings.forget(&file);
     let mut changes = saved?;
+    // An editor that stays open writes the same text with its next edits, and never reads it again.
+    shared.readings.forget(&file);
+    shared.readings.note(&file, &Value::Object(merged.clone()));
     changes.nodes.push(file);
     Ok((changes, merged))
 }
@@ -339,18 +356,21 @@ fn unchanged(
     shared: &Shared,
     file: &Node,
     base: &Map<String, Value>,
+    wanted: &Map<String, Value>,
     change: &Edit,
     present: &Node,
 ) -> Result<(), Refused> {
     let value = metadata::value_of(shared, present).unwrap_or_default();
-    let moved = change
-        .fields()
-        .into_iter()
-        .find(|field| !edit::same_field(field, base.get(*field), value.get(*field)));
+    // What somebody else already set to the wanted value is no conflict.
+    let is = |field: &str, text: &Map<String, Value>| {
+        edit::same_field(field, text.get(field), value.get(field))
+    };
+    let fields = change.fields();
+    let mut fields = fields.into_iter();
+    let moved = fields.find(|field| !is(field, base) && !is(field, wanted));
     match moved {
         None => Ok(()),
         Some(field) => {
-            shared.readings.forget(file);
             shared.forget_of(present);
             Err(old_text(file, field))
         }

@@ -196,6 +196,25 @@ async fn an_editor_that_was_open_for_long_does_not_undo_what_others_did() {
 }
 
 #[tokio::test]
+async fn an_editor_saves_again_and_again_without_reading() {
+    let world = world();
+    let tree = world.tree(TreeOptions::default());
+    let mut mine = json_of(&tree, COLLECTION).await;
+    for text in ["one", "two", "three"] {
+        mine["description"] = json!(text);
+        write(&tree, COLLECTION, &mine.to_string()).await.unwrap();
+        world.edit_collection("e/p/t/c", |c| c.updated_at = Some(text.into()));
+        time_passes(&tree);
+    }
+    assert_eq!(json_of(&tree, COLLECTION).await["description"], "three");
+    mine["updated_at"] = json!("never");
+    let refused = write(&tree, COLLECTION, &mine.to_string())
+        .await
+        .unwrap_err();
+    assert_eq!(refused.error.kind(), ErrorKind::Busy);
+}
+
+#[tokio::test]
 async fn a_save_that_fails_half_way_says_what_was_applied_and_the_file_shows_it() {
     let world = world();
     let tree = world.tree(TreeOptions::default());

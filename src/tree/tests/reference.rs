@@ -53,6 +53,7 @@ struct Both {
     world: Arc<World>,
     tree: Tree,
     model: Model,
+    clock: u64,
 }
 
 impl Both {
@@ -68,7 +69,12 @@ impl Both {
             description: "what it is".into(),
             ..Model::default()
         };
-        Self { world, tree, model }
+        Self {
+            world,
+            tree,
+            model,
+            clock: 0,
+        }
     }
 
     fn path(&self) -> String {
@@ -142,8 +148,11 @@ impl Both {
             }
             Step::OthersDescribe(text) => {
                 let path = self.path();
-                self.world
-                    .edit_collection(&path, |known| known.description = Some(text.clone()));
+                self.clock += 1;
+                self.world.edit_collection(&path, |known| {
+                    known.description = Some(text.clone());
+                    known.updated_at = Some(self.clock.to_string()); // as a server does
+                });
                 self.model.description = text;
                 self.time_passes();
             }
@@ -190,6 +199,8 @@ impl Both {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))] // each walks up to 25 steps through a listing
+
     #[test]
     fn the_mount_shows_what_a_trivial_model_says_after_any_operations(
         steps in proptest::collection::vec(step(), 1..25)
