@@ -405,6 +405,16 @@ fn the_demo_leaves_nothing_behind() {
 }
 
 #[test]
+fn an_ordinary_user_runs_the_demo_through_fusermount3() {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/support/ordinary_user.sh"
+    );
+    let mut command = std::process::Command::new("bash");
+    Ended::of(command.args([script, env!("CARGO_BIN_EXE_wandbfs")])).code(0);
+}
+
+#[test]
 fn the_demos_tour_can_be_typed_as_it_is_printed() {
     let home = Home::new();
     let point = home.path().join("demo");
