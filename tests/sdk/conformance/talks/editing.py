@@ -36,7 +36,7 @@ with part():
     artifact.tags.remove("one")
     artifact.aliases.remove("prod")
     artifact.description = ""
-    artifact.metadata["d"] = float("nan")
+    artifact.metadata = {**artifact.metadata, "d": float("nan")}
     artifact.save()
     artifact = api.artifact(f"{path}/edit:v0")
     seen["edited again"] = [artifact.description, artifact.metadata, artifact.tags, sorted(artifact.aliases)]
