@@ -152,4 +152,8 @@ def test_a_name_without_alias_means_latest(seen):
 
 
 def test_projects_of_an_entity_are_listed(seen):
-    assert seen["projects"] is True
+    assert seen["projects"] is True and seen["project"] is True
+
+
+def test_the_viewer_is_told(seen):
+    assert seen["viewer"]

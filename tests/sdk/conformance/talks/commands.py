@@ -25,7 +25,7 @@ with part():
     seen["put"] = [wandb_cli("artifact", "put", *arguments) for arguments in (
         ("folder", "-n", f"{path}/folder", "-t", "dataset", "-d", "about it", "-a", "first", "-a", "latest"),
         ("alone", "-n", f"{path}/alone", "-t", "model"),
-        ("gs://bucket/key", "-n", f"{path}/pointer"))]
+        (f"file://{pathlib.Path('alone').absolute()}", "-n", f"{path}/pointer"))]
 with part():
     artifact = wandb.Api().artifact(f"{path}/folder:first")
     seen["as put"] = [artifact.type, artifact.description, sorted(artifact.aliases), sorted(artifact.manifest.entries)]

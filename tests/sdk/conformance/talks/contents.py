@@ -3,14 +3,23 @@
 import http.server
 import os
 import pathlib
+import shutil
+import sys
 import threading
+from unittest import mock
 
 import requests
 
 from witness import ENTITY, GIVEN, PROJECT, done, draft, log, part, refusal, seen, start, tree
 import wandb
 
+# The clouds' libraries are not installed and nothing of them is asked: the SDK only has to find them.
+for library in ("boto3", "botocore", "botocore.client", "botocore.exceptions", "google.cloud", "google.cloud.storage", "azure", "azure.identity",
+                "azure.storage", "azure.storage.blob"):
+    sys.modules.setdefault(library, mock.MagicMock())
+
 path = f"{ENTITY}/{PROJECT}"
+OBJECTS = pathlib.Path(os.environ["WANDB_CACHE_DIR"]) / "artifacts/obj"
 root = pathlib.Path("tree")
 (root / "a/b").mkdir(parents=True)
 (root / "ab").mkdir()
@@ -132,22 +141,20 @@ with part():
 with part():
     cached = api.artifact(f"{path}/cached:latest")
     cached.download(root="down/c1")
-    places = [p for p in pathlib.Path(os.environ["WANDB_CACHE_DIR"]).rglob("*")
-              if p.is_file() and p.read_bytes() == b"right" and "obj" in p.parts]
-    seen["places in the cache"] = [len(places), places[0].parts[-4:-2] == ("obj", "md5")]
+    places = [p for p in OBJECTS.rglob("*") if p.is_file() and p.read_bytes() == b"right"]
+    seen["places in the cache"] = [len(places), places[0].relative_to(OBJECTS).parts[0]]
     places[0].chmod(0o644)
     places[0].write_text("wrong")
     seen["from the cache"] = tree(cached.download(root="down/c2"))
-    seen["skipping the cache"] = tree(cached.download(root="down/c3", skip_cache=True))
     places[0].write_text("longer than right")
-    seen["wrong size in the cache"] = tree(cached.download(root="down/c4"))
+    seen["wrong size in the cache"] = tree(cached.download(root="down/c3"))
 with part():
     import wandb.sdk.artifacts.storage_policies._multipart as multipart
     multipart.MULTI_DEFAULT_PART_SIZE = 1 << 19
+    shutil.rmtree(OBJECTS)  # what was uploaded is in the cache
     requests.put(GIVEN["base_url"] + "/_test/knobs", json={"faults": [
         {"match": "blob", "skip": 1, "count": 1, "kind": "expire"}]}).raise_for_status()
-    big = api.artifact(f"{path}/parts:latest")
-    big.download(root="down/parts", multipart=True, skip_cache=True)
+    api.artifact(f"{path}/parts:latest").download(root="down/parts", multipart=True)
     requests.put(GIVEN["base_url"] + "/_test/knobs", json={}).raise_for_status()
     seen["parts"] = pathlib.Path("down/parts/big").read_bytes() == bytes(range(256)) * 8192
     seen["refreshed"] = requests.get(GIVEN["base_url"] + "/_test/requests").json()["by_operation"].get(
@@ -163,20 +170,20 @@ with part():
     seen["reference downloads"] = [
         pathlib.Path(artifact.get_entry(name).download(root="down/refs")).read_text()
         for name in ("tagged", "plain", "local/x", "local/sub/y", "other artifact")]
-    seen["reference target"] = [entries["other artifact"].ref_target(), artifact.get_entry("local/x").ref_target()] == [
-        entries["other artifact"].ref, f"file://{other}/x"] or entries["other artifact"].ref_target().startswith("wandb-artifact")
+    shutil.rmtree(OBJECTS)
     Page.tag = "three"
-    seen["changed reference"] = refusal(lambda: artifact.get_entry("tagged").download(root="down/refs2", skip_cache=True))
+    seen["changed reference"] = refusal(lambda: artifact.get_entry("tagged").download(root="down/refs2"))
     (other / "x").write_text("x?")
-    seen["changed file"] = refusal(lambda: artifact.get_entry("local/x").download(root="down/refs3", skip_cache=True))
+    seen["changed file"] = refusal(lambda: artifact.get_entry("local/x").download(root="down/refs3"))
     seen["tracked download"] = refusal(lambda: artifact.get_entry("tracked").download(root="down/refs4"))
 with part():
     seen["unsafe"] = {name: refusal(lambda: api.artifact(f"{path}/{name}:latest").download(root=f"down/{name}"))
                       for name in ("up", "absolute")}
     seen["escaped"] = pathlib.Path("down/escaped").exists() or pathlib.Path("/escaped").exists()
 with part():
-    root = api.artifact(f"{path}/conflict:latest").download(root="down/conflict")
-    seen["conflict"] = tree(root)
+    pathlib.Path("down/conflict").mkdir(parents=True)
+    pathlib.Path("down/conflict/a").write_text("a file where the version has a directory")
+    seen["conflict"] = sorted(tree(api.artifact(f"{path}/tree:latest").download(root="down/conflict")))
 with part():
     seen["by hand"] = [tree(api.artifact(f"{path}/hand{layout}:latest").download(root=f"down/{layout}"))
                        for layout in ("V1", "V2")]
@@ -184,5 +191,8 @@ with part():
     wanted = api.artifact(f"{path}/tree:latest")
     wanted._download_using_core(root="down/core")
     seen["by core"] = tree("down/core") == tree("tree") | {"again.txt": "top"}
+# Last, because the SDK keeps a skipped cache skipped until the process ends, with one destination for all.
+with part():
+    seen["skipping the cache"] = tree(api.artifact(f"{path}/cached:latest").download(root="down/c4", skip_cache=True))
 web.shutdown()
 done()

@@ -137,4 +137,6 @@ with part():
     seen["whole project"] = {c.name for c in all_of} >= {"same", "moving", "pages", "beta", "board"}
 with part():
     seen["projects"] = PROJECT in names(api.projects(ENTITY))
+    seen["project"] = bool(api.project(PROJECT, ENTITY).id)
+    seen["viewer"] = api.viewer.username
 done()
