@@ -325,7 +325,8 @@ async fn a_full_disk_is_a_clear_error_and_the_store_goes_on_once_there_is_room()
     let mut file = std::fs::File::create(&ballast).unwrap();
     while file.write_all(&[1; 4096]).is_ok() {}
     // Room for a few more: then both the database and the blobs meet the end.
-    file.set_len(file.metadata().unwrap().len() - 600_000).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 600_000)
+        .unwrap();
     drop(file);
     let mut refusals = Vec::new();
     for turn in 0..40 {
