@@ -33,8 +33,14 @@ const AT_ONCE: usize = 48;
 /// opened yet.
 const VERSIONS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
-/// Bytes of a cache that files nobody has opened yet may take: an eighth, so that what was fetched
-/// ahead does not push out what is in use.
+/// Bytes of files that nobody has opened yet: a second or two of a fast wire. Where readers stop, it
+/// is what was fetched for nothing.
+const MOST_UNUSED: u64 = 256 << 20;
+
+/// Misses after which what was fetched ahead and not opened is given up.
+const STARVED: u32 = 32;
+
+/// Part of a small cache that they may take: what was fetched ahead must not push out what is in use.
 const PART_OF_CACHE: u64 = 8;
 
 /// What is fetched ahead in one store.
@@ -61,6 +67,8 @@ struct State {
     plan: Siblings,
     /// Files ordered and not opened yet.
     ordered: HashMap<u32, Ordered>,
+    /// Files that readers missed while so much was unused that nothing was ordered.
+    starved: u32,
 }
 
 struct Ordered {
@@ -135,6 +143,9 @@ impl Shared {
         let order = state
             .plan
             .on_open(&seat, ordered.map(|ordered| ordered.tag));
+        if version.is_full(self) {
+            version.starve(&mut state);
+        }
         drop(state);
         self.carry_out(&version, order, &upcoming);
     }
@@ -145,8 +156,7 @@ impl Shared {
         order: Order,
         upcoming: &Arc<dyn Upcoming>,
     ) {
-        let too_much = self.cache.limit() / PART_OF_CACHE;
-        if order == Order::Nothing || version.unused.load(Relaxed) > too_much {
+        if order == Order::Nothing || version.is_full(self) {
             return;
         }
         let (version, upcoming) = (Arc::clone(version), Arc::clone(upcoming));
@@ -201,6 +211,10 @@ impl Version {
         };
         let mut wanted = Vec::with_capacity(numbers.len());
         for number in numbers {
+            if self.is_full(shared) {
+                self.withdraw(number);
+                continue;
+            }
             let found = upcoming.stored(number).and_then(|(content, upcoming)| {
                 let subject = Subject::of(&content);
                 let place = subject.place.as_ref()?;
@@ -222,6 +236,33 @@ impl Version {
             }
         }
         wanted
+    }
+
+    /// Whether enough was fetched that nobody has opened yet.
+    fn is_full(&self, shared: &Shared) -> bool {
+        let most = MOST_UNUSED.min(shared.cache.limit() / PART_OF_CACHE);
+        self.unused.load(Relaxed) >= most
+    }
+
+    /// A reader misses a file while enough lies there unopened: after some, what lies there is for
+    /// nobody and does not count any more.
+    fn starve(&self, state: &mut State) {
+        state.starved += 1;
+        if state.starved < STARVED {
+            return;
+        }
+        state.starved = 0;
+        for (_, ordered) in state.ordered.drain() {
+            self.forget(ordered.size);
+            state.plan.dropped(ordered.tag);
+        }
+    }
+
+    fn withdraw(&self, number: u32) {
+        let mut state = self.state.lock();
+        if let Some(ordered) = state.ordered.remove(&number) {
+            state.plan.withdrawn(number, ordered.tag);
+        }
     }
 
     fn keep_size(&self, number: u32, size: u64) {
@@ -295,6 +336,10 @@ impl Ahead {
 }
 
 async fn fetch_one(shared: &Arc<Shared>, version: &Version, file: Wanted) {
+    // A reader that came first fetches it, or has done so.
+    if !version.state.lock().ordered.contains_key(&file.number) {
+        return;
+    }
     let sources = Arc::clone(&shared.sources);
     let source = Source::new(
         sources,

@@ -108,7 +108,7 @@ async fn run(
                 match hashed {
                     Ok(progress) => fill.idle = Some(progress),
                     Err(cause) => {
-                        body.give_up_disk(generation, &cause);
+                        let _over: Option<()> = body.give_up_disk(generation, &cause);
                         return;
                     }
                 }

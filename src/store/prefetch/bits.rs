@@ -20,6 +20,13 @@ impl Bits {
         before & (1 << bit) == 0
     }
 
+    /// Takes a number out.
+    pub(super) fn remove(&mut self, number: u32) {
+        if let Some(word) = self.words.get_mut(number as usize / 64) {
+            *word &= !(1 << (number % 64));
+        }
+    }
+
     /// Up to `count` numbers of `range` that are not there, looking from `next` on, which moves
     /// behind the last one found.
     pub(super) fn absent(&self, range: &Range<u32>, next: &mut u32, count: u32) -> Vec<u32> {
@@ -43,6 +50,8 @@ mod tests {
     fn absent_numbers_are_found_once_and_in_order() {
         let mut bits = Bits::default();
         assert!(bits.insert(65) && bits.insert(70) && !bits.insert(65));
+        assert!(bits.insert(66));
+        bits.remove(66);
         let mut next = 64;
         assert_eq!(bits.absent(&(64..80), &mut next, 3), [64, 66, 67]);
         assert_eq!(bits.absent(&(64..72), &mut next, 9), [68, 69, 71]);

@@ -120,16 +120,18 @@ impl Siblings {
     /// A file was opened: fetched ahead by `tag`, or without one missing from the disk.
     pub(crate) fn on_open(&mut self, seat: &Seat, tag: Option<Tag>) -> Order {
         let again = !self.seen.insert(seat.number);
-        let order = match tag {
-            Some(Tag::Run(run)) => return self.follow(seat, run),
-            Some(Tag::Crowd) => None,
+        let run = match tag {
+            Some(Tag::Run(run)) => self.follow(seat, run),
+            Some(Tag::Crowd) => Order::Nothing,
             None => {
                 self.notice_loss(seat, again);
                 self.note_run(seat)
             }
         };
-        let crowded = self.note_crowds(seat, tag.is_some());
-        order.unwrap_or(crowded)
+        match self.note_crowds(seat, tag.is_some()) {
+            Order::Nothing => run,
+            crowd => crowd,
+        }
     }
 
     /// Marks what of `numbers` nobody has seen as ordered, and gives it back.
@@ -152,6 +154,12 @@ impl Siblings {
         {
             run.unused = run.unused.saturating_sub(1);
         }
+    }
+
+    /// A file that was ordered is too much for now: it may be ordered again.
+    pub(crate) fn withdrawn(&mut self, number: u32, tag: Tag) {
+        self.seen.remove(number);
+        self.dropped(tag);
     }
 
     /// The network fails: readers have to earn what is fetched for them anew.
@@ -191,7 +199,7 @@ impl Siblings {
     }
 
     /// An open of what nobody fetched: of a run, or the first of a new one.
-    fn note_run(&mut self, seat: &Seat) -> Option<Order> {
+    fn note_run(&mut self, seat: &Seat) -> Order {
         let near = |run: &Run| run.last.abs_diff(seat.number) <= NEAR;
         let Some(at) = self.runs.iter().rposition(near) else {
             if self.runs.len() == RUNS {
@@ -205,15 +213,18 @@ impl Siblings {
                 window: 0,
                 unused: 0,
             });
-            return None;
+            return Order::Nothing;
         };
         let mut run = self.runs.remove(at);
         run.last = run.last.max(seat.number);
         run.opens = run.opens.saturating_add(1);
-        let order = (run.opens >= HABIT).then(|| {
-            run.window = run.window.max(FIRST_FILES);
-            Order::Following(run.window, Tag::Run(run.number))
-        });
+        let order = match run.opens >= HABIT {
+            true => {
+                run.window = run.window.max(FIRST_FILES);
+                Order::Following(run.window, Tag::Run(run.number))
+            }
+            false => Order::Nothing,
+        };
         self.runs.push(run);
         order
     }
