@@ -189,9 +189,20 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Outcome {
     Err(Failure::new(Exit::Usage, "usage", why, hint).into())
 }
 
+/// Most threads that drive sockets and timers: eight fill any wire, and each has caches and an
+/// allocator arena of its own on a machine with a hundred cores.
+const WORKERS: usize = 8;
+
+/// Most threads that wait for the disk at once; beyond what keeps a fast disk busy they only cost
+/// memory.
+const DISK_THREADS: usize = 64;
+
 /// A runtime for one command. All commands share the shape: few threads, everything enabled.
 fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, WORKERS))
+        .max_blocking_threads(DISK_THREADS)
         .enable_all()
         .build()
         .map_err(|error| {

@@ -209,6 +209,7 @@ impl Version {
             }
             fresh
         };
+        let largest = SMALL.min(shared.cache.limit() / PART_OF_CACHE);
         let mut wanted = Vec::with_capacity(numbers.len());
         for number in numbers {
             if self.is_full(shared) {
@@ -219,7 +220,9 @@ impl Version {
                 let subject = Subject::of(&content);
                 let place = subject.place.as_ref()?;
                 let small = content.digest.is_some()
-                    && subject.size.is_some_and(|size| (1..=SMALL).contains(&size));
+                    && subject
+                        .size
+                        .is_some_and(|size| (1..=largest).contains(&size));
                 (small && !shared.cache.holds(place, subject.size)).then_some(Wanted {
                     number,
                     content,
