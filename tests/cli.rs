@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use support::{Background, Ended, Home, Mount, Server, is_alive, is_mounted, kill, wait_for};
 
-const COMMANDS: [&str; 8] = [
-    "mount", "unmount", "status", "demo", "serve", "ls", "cat", "doctor",
+const COMMANDS: [&str; 10] = [
+    "mount", "unmount", "status", "demo", "serve", "ls", "cat", "doctor", "prefetch", "cache",
 ];
 
 /// Runs a command that has to fail, in both shapes, and checks everything the interface says.

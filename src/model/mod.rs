@@ -15,7 +15,7 @@ mod page;
 mod path;
 mod traits;
 
-pub use content::{Content, Origin, StoredAt, Upcoming};
+pub use content::{Content, Origin, Seat, StoredAt, Upcoming};
 pub use digest::{Digest, DigestAlgorithm, DigestError};
 pub use error::{Error, ErrorKind};
 pub use names::{
