@@ -10,12 +10,14 @@ use url::Url;
 use super::flags::SourceFlags;
 use super::offline::OfflineHub;
 use super::outcome::{Exit, Failure, Outcome};
-use crate::model::{Digest, EntityName, Error, ErrorKind, Hub, NodePath, ProjectName, StoredAt};
+use crate::model::{
+    Blobs, Digest, EntityName, Error, ErrorKind, Hub, NodePath, ProjectName, RunPath, StoredAt,
+};
 use crate::store::{DownloadHandler, Store, StoreLinks, StoreOptions};
 use crate::telemetry::{ErrorRecord, Meter};
 use crate::tree::{MountState, Report, Tree, TreeOptions};
 use crate::wandb::config::Config;
-use crate::wandb::{Client, Purpose, handler_url, http_client};
+use crate::wandb::{Client, Purpose, UseRecorder, handler_url, http_client};
 
 /// Memory for buffers without `--memory` on a large machine: enough for the largest window of four
 /// readers, little beside what a training process takes.
@@ -53,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     /// The tree over both planes.
     pub(crate) tree: Tree,
+    /// Who takes reads to the server, for `--record-use`.
+    pub(crate) recorder: Option<UseRecorder>,
 }
 
 /// What the tree is to look like; `ls` and `cat` take the defaults.
@@ -66,6 +70,8 @@ pub(crate) struct Shape {
     pub(crate) pin_aliases: bool,
     /// Unlisted views are listed.
     pub(crate) show_views: bool,
+    /// The run whose inputs the versions become that are read.
+    pub(crate) record_use: Option<RunPath>,
     /// State for `.wandbfs`.
     pub(crate) state: Option<Arc<dyn MountState>>,
 }
@@ -127,9 +133,21 @@ pub(crate) fn parts(
         meter: Arc::clone(&meter),
     };
     let store = Store::open(options, links);
+    let record_use = shape.record_use.clone();
     let options = tree_options(config, source, shape, Arc::clone(&meter));
-    let tree = Tree::new(hub, Arc::new(store.clone()), options);
-    Ok(Parts { meter, store, tree })
+    let run = record_use.filter(|_| !source.offline);
+    let recorder = run.map(|run| UseRecorder::start(Arc::clone(&hub), run));
+    let mut blobs: Arc<dyn Blobs> = Arc::new(store.clone());
+    if let Some(recorder) = &recorder {
+        blobs = recorder.watch(blobs);
+    }
+    let tree = Tree::new(hub, blobs, options);
+    Ok(Parts {
+        meter,
+        store,
+        tree,
+        recorder,
+    })
 }
 
 fn tree_options(

@@ -34,6 +34,10 @@ pub enum Origin {
     },
     /// A reference: the address stands in the manifest, W&B never stored the bytes.
     Reference {
+        /// The version through which it was reached.
+        version: Arc<VersionPath>,
+        /// Id of that version.
+        artifact: ArtifactId,
         /// The `ref` of the entry.
         url: Arc<str>,
         /// The entry's `digest` text: an ETag for http, s3, gs and Azure (protocol §11).

@@ -217,6 +217,8 @@ impl ContentTree {
         let facts = self.facts(index)?;
         let origin = match facts.url {
             Some(ref url) => Origin::Reference {
+                version: version.path().clone(),
+                artifact: version.value().id.clone(),
                 url: url.as_str().into(),
                 etag: facts.etag.as_deref().unwrap_or_default().into(),
                 version_id: facts.version_id.as_deref().map(Into::into),
