@@ -1,5 +1,6 @@
 //! Where implementations are chosen and put together: configuration → client → store → tree.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +71,14 @@ pub(crate) struct Shape {
     pub(crate) pin_aliases: bool,
     /// Unlisted views are listed.
     pub(crate) show_views: bool,
+    /// Nothing can be changed.
+    pub(crate) read_only: bool,
+    /// Nothing can be deleted.
+    pub(crate) no_delete: bool,
+    /// Versions are deleted together with their aliases.
+    pub(crate) delete_aliases: bool,
+    /// Where the mount will be.
+    pub(crate) mount_point: Option<PathBuf>,
     /// The run whose inputs the versions become that are read.
     pub(crate) record_use: Option<RunPath>,
     /// State for `.wandbfs`.
@@ -166,6 +175,10 @@ fn tree_options(
         per_page: source.per_page,
         pin_aliases: shape.pin_aliases,
         show_views: shape.show_views,
+        read_only: shape.read_only,
+        no_delete: shape.no_delete,
+        delete_aliases: shape.delete_aliases,
+        mount_point: shape.mount_point,
         state: shape.state,
         default_entity: text(&config.entity).and_then(|name| EntityName::new(&name).ok()),
         default_project: text(&config.project).and_then(|name| ProjectName::new(&name).ok()),

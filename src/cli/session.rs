@@ -93,7 +93,6 @@ impl Session {
         environment: &Environment,
     ) -> Outcome<Self> {
         let what = format!("mount {}", mount_point.display());
-        warn_of_later_features(&flags);
         let mount_point =
             check_mount_point(mount_point).map_err(|error| Failure::mount(what.clone(), &error))?;
         let live = Arc::new(Live::new(&flags));
@@ -105,7 +104,7 @@ impl Session {
                 &flags.source,
                 Shape {
                     record_use,
-                    ..shape(&flags, &live)?
+                    ..shape(&flags, &live, &mount_point)?
                 },
                 live.meter.clone(),
             )?;
@@ -209,7 +208,7 @@ async fn open(
     Ok((vfs, parts.tree.resolved().await?))
 }
 
-fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
+fn shape(flags: &MountFlags, live: &Arc<Live>, mount_point: &Path) -> Outcome<Shape> {
     let root: Option<NodePath> = flags
         .root
         .as_deref()
@@ -221,6 +220,10 @@ fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
         ttl: Some(flags.ttl),
         pin_aliases: flags.pin_aliases,
         show_views: flags.show_views,
+        read_only: flags.read_only,
+        no_delete: flags.no_delete,
+        delete_aliases: flags.delete_aliases,
+        mount_point: Some(mount_point.to_owned()),
         state: Some(live.clone()),
     })
 }
@@ -250,14 +253,6 @@ async fn recorded_run(
     let path = client.run_path(&run).await;
     let path = path.map_err(|error| Failure::remote(what, &error, config))?;
     Ok(Some(path))
-}
-
-/// Flags of the pinned interface whose feature this release does not have. Those about deletions
-/// hold as they are, since nothing can be deleted.
-fn warn_of_later_features(flags: &MountFlags) {
-    if flags.show_views {
-        tracing::warn!("--show-views: this release has no views to show");
-    }
 }
 
 /// Makes the mount known to `status` and `unmount`. Without that it is served all the same.
