@@ -19,6 +19,7 @@ mod offline;
 mod outcome;
 mod prefetch;
 mod process;
+mod profile;
 mod progress;
 mod runtime_dir;
 mod serve;

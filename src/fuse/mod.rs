@@ -15,6 +15,7 @@
 
 mod adapter;
 mod attach;
+mod changes;
 mod convert;
 mod init;
 mod mount;
@@ -35,3 +36,4 @@ pub use mount_table::{MountEntry, our_mounts, unmount_path};
 pub use options::{MountError, MountOptions};
 pub use preflight::{Prerequisites, check_mount_point};
 pub use session::Mounted;
+pub use shared::PASSTHROUGH_FROM;

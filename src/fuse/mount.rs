@@ -61,7 +61,7 @@ pub fn mount(
             source,
         }
     };
-    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth));
+    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth, options.unopened));
     let requests = TaskTracker::new();
     let adapter = Adapter::new(Arc::clone(&shared), requests.clone(), runtime.clone());
     let (acl, config) = session_config(options);
@@ -132,7 +132,7 @@ fn run(session: Session<Adapter>) -> std::io::Result<watch::Receiver<bool>> {
 fn stack_depth(options: &MountOptions) -> Option<u32> {
     let privileged = rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
-    if !(options.passthrough && privileged) {
+    if !options.passthrough || options.unopened || !privileged {
         return None;
     }
     let over_overlayfs = options

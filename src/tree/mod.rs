@@ -40,6 +40,7 @@ pub(crate) mod testing;
 mod tests;
 
 pub use change::{Adjust, Changes, Reason, Refused};
+pub use content::Survey;
 pub use draft::Draft;
 pub use node::{Attributes, Child, Freshness, Identity, Kind, Listing, Opened};
 pub use options::{MountState, Report, TreeOptions};
@@ -86,6 +87,21 @@ impl Tree {
     /// As [`Self::root`].
     pub async fn resolved(&self) -> Result<String, Error> {
         Ok(self.rooted().await?.1.clone())
+    }
+
+    /// What the files of the version at the mount point are like; `None` where the root is no
+    /// content of one version. Reads its manifest.
+    ///
+    /// # Errors
+    /// What the data plane says.
+    pub async fn survey(&self, large_from: u64) -> Result<Option<Survey>, Error> {
+        let version = match &self.rooted().await?.0.0 {
+            Place::Files(version) => version,
+            Place::Content(node) => &node.version,
+            _ => return Ok(None),
+        };
+        let tree = self.shared.content(version).await?;
+        Ok(Some(tree.survey(large_from)))
     }
 
     async fn rooted(&self) -> Result<&(Node, String), Error> {
