@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::changes;
+use super::answer::{answer_empty, answer_xattr};
 use super::convert::{directory_flags, errno, file_attr, file_type, negative_entry};
 use super::init::negotiate;
 use super::shared::Shared;
@@ -58,25 +59,6 @@ impl Adapter {
 
     fn refuse(&self, mutation: Mutation, ino: INodeNo) -> fuser::Errno {
         errno(self.shared.vfs.refuse(mutation, ino.0))
-    }
-}
-
-/// Answers an attribute's value in the way of `getxattr(2)`: its size where none is given.
-fn answer_xattr(reply: ReplyXattr, value: Result<Vec<u8>, Errno>, size: u32) {
-    match value {
-        Err(why) => reply.error(errno(why)),
-        Ok(value) => match u32::try_from(value.len()) {
-            Ok(length) if size == 0 => reply.size(length),
-            Ok(length) if length <= size => reply.data(&value),
-            _ => reply.error(errno(Errno::ERANGE)),
-        },
-    }
-}
-
-fn answer_empty(reply: ReplyEmpty, result: Result<(), Errno>) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(why) => reply.error(errno(why)),
     }
 }
 

@@ -17,6 +17,7 @@ use super::mount_table;
 use super::notifier::Notices;
 use super::options::{MountError, MountOptions};
 use super::preflight::{ask, check_mount_point};
+use super::read_ahead;
 use super::session::Mounted;
 use super::shared::Shared;
 use super::watcher::Watcher;
@@ -91,6 +92,7 @@ pub fn mount(
     };
     // From here on dropping it unmounts.
     if ask(&mount_point, READY) == Some(Ok(())) {
+        read_ahead::raise(mounted.entry.device);
         Ok(mounted)
     } else {
         Err(MountError::NotReady {

@@ -267,3 +267,12 @@ async fn ten_thousand_small_files_are_read_without_being_opened() {
     assert_eq!(world.requests(), asked);
     mounted.unmount().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_reads_a_mebibyte_ahead_where_that_can_be_set() {
+    let fixture = Fixture::new().await;
+    let (major, minor) = fixture.mounted.entry.device;
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    let read_ahead: u32 = fs::read_to_string(path).unwrap().trim().parse().unwrap();
+    assert_eq!(read_ahead >= 1024, super::read_ahead_can_be_raised());
+}

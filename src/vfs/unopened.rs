@@ -5,7 +5,8 @@
 //!
 //! The kernel keeps all pages of such a file for good, and there is no next open that would drop
 //! them. So a file whose bytes are not verified yet is watched: if they turn out wrong, its pages
-//! go, and every read fails until nobody has read for [`IDLE`]. If it leaves the table unverified,
+//! go, and every read fails for [`IDLE`], because the kernel swallows the error of a read-ahead and
+//! asks again; then it is opened anew. If it leaves the table unverified,
 //! its pages go as well.
 
 use std::num::NonZeroUsize;
@@ -47,14 +48,21 @@ pub(super) struct Unopened {
 struct Used<T> {
     item: Arc<T>,
     at: Instant,
+    /// It failed; further reads do not keep it open.
+    failed: bool,
 }
 
 /// Finds and marks as used.
 fn find<T>(table: &Mutex<Option<LruCache<u64, Used<T>>>>, ino: u64) -> Option<Arc<T>> {
     let mut table = table.lock();
-    let used = table.as_mut()?.get_mut(&ino)?;
-    used.at = Instant::now();
-    Some(Arc::clone(&used.item))
+    let table = table.as_mut()?;
+    let used = table.peek_mut(&ino)?;
+    let item = Arc::clone(&used.item);
+    if !used.failed {
+        used.at = Instant::now();
+        table.promote(&ino);
+    }
+    Some(item)
 }
 
 /// Puts in, unless somebody was faster; gives what is in now, and what had to leave for it.
@@ -66,14 +74,14 @@ fn keep<T>(
 ) -> (Arc<T>, Option<Arc<T>>) {
     let mut table = table.lock();
     let table = table.get_or_insert_with(|| LruCache::new(limit));
-    if let Some(used) = table.get_mut(&ino) {
-        used.at = Instant::now();
+    if let Some(used) = table.get(&ino) {
         return (Arc::clone(&used.item), None);
     }
     let item = Arc::new(item);
     let used = Used {
         item: Arc::clone(&item),
         at: Instant::now(),
+        failed: false,
     };
     let left = table.push(ino, used).map(|(_, used)| used.item);
     (item, left)
@@ -96,6 +104,13 @@ impl Unopened {
     pub(super) fn len(&self) -> usize {
         let files = self.files.lock().as_ref().map_or(0, LruCache::len);
         files + self.directories.lock().as_ref().map_or(0, LruCache::len)
+    }
+
+    /// Lets a file that failed be opened anew after a while, read or not.
+    fn failed(&self, ino: u64) {
+        if let Some(used) = self.files.lock().as_mut().and_then(|t| t.peek_mut(&ino)) {
+            used.failed = true;
+        }
     }
 
     /// One look at everything: closes what is idle, drops pages that turned out wrong.
@@ -164,7 +179,11 @@ impl Vfs {
                 file
             }
         };
-        self.read_file(&file, offset, size).await
+        let read = self.read_file(&file, offset, size).await;
+        if read == Err(Errno::EIO) {
+            self.unopened.failed(ino);
+        }
+        read
     }
 
     /// Entries of a directory that was never opened; else as [`Vfs::readdir`].
