@@ -16,6 +16,7 @@ use super::daemon;
 use super::mount::MountFlags;
 use super::outcome::{Failure, Outcome, Stop};
 use super::process::{self, ProcessId};
+use super::profile;
 use super::runtime_dir::{MountRecord, RuntimeDir};
 use super::signals::EndSignals;
 use crate::fuse::{MountOptions, Mounted, check_mount_point, mount};
@@ -93,11 +94,10 @@ impl Session {
         environment: &Environment,
     ) -> Outcome<Self> {
         let what = format!("mount {}", mount_point.display());
-        warn_of_later_features(&flags);
         let mount_point =
             check_mount_point(mount_point).map_err(|error| Failure::mount(what.clone(), &error))?;
         let live = Arc::new(Live::new(&flags));
-        let (vfs, resolved, recorder) = {
+        let (vfs, resolved, unopened, recorder) = {
             let _inside = runtime.enter();
             let record_use = runtime.block_on(recorded_run(&flags, &config, environment))?;
             let parts = assemble::parts(
@@ -105,15 +105,15 @@ impl Session {
                 &flags.source,
                 Shape {
                     record_use,
-                    ..shape(&flags, &live)?
+                    ..shape(&flags, &live, &mount_point)?
                 },
                 live.meter.clone(),
             )?;
             live.store.set(parts.store.clone()).ok();
-            let (vfs, resolved) = runtime
+            let (vfs, resolved, unopened) = runtime
                 .block_on(open(&parts, &flags, &config))
                 .map_err(|error| Failure::remote(what.clone(), &error, &config))?;
-            (vfs, resolved, parts.recorder)
+            (vfs, resolved, unopened, parts.recorder)
         };
         live.vfs.set(vfs.clone()).ok();
         let options = MountOptions {
@@ -123,6 +123,7 @@ impl Session {
             auto_unmount: flags.auto_unmount,
             no_exec: false,
             passthrough: !flags.no_passthrough,
+            unopened,
             cache_dir: config.cache_dir.value.clone(),
         };
         let mounted =
@@ -195,21 +196,24 @@ async fn open(
     parts: &Parts,
     flags: &MountFlags,
     config: &Config,
-) -> Result<(Arc<Vfs>, String), crate::model::Error> {
+) -> Result<(Arc<Vfs>, String, bool), crate::model::Error> {
     let options = VfsOptions {
         uid: flags.uid.unwrap_or(rustix::process::getuid().as_raw()),
         gid: flags.gid.unwrap_or(rustix::process::getgid().as_raw()),
         umask: flags.umask,
         read_only: flags.read_only,
+        allow_recursive_delete: flags.allow_recursive_delete,
         xattrs: flags.xattrs(),
         statfs_path: config.cache_dir.value.clone(),
     };
     let tree = Arc::new(parts.tree.clone());
     let vfs = Vfs::new(tree, parts.meter.clone(), options).await?;
-    Ok((vfs, parts.tree.resolved().await?))
+    let resolved = parts.tree.resolved().await?;
+    let unopened = profile::needs_no_opens(flags, &parts.tree).await?;
+    Ok((vfs, resolved, unopened))
 }
 
-fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
+fn shape(flags: &MountFlags, live: &Arc<Live>, mount_point: &Path) -> Outcome<Shape> {
     let root: Option<NodePath> = flags
         .root
         .as_deref()
@@ -221,6 +225,10 @@ fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
         ttl: Some(flags.ttl),
         pin_aliases: flags.pin_aliases,
         show_views: flags.show_views,
+        read_only: flags.read_only,
+        no_delete: flags.no_delete,
+        delete_aliases: flags.delete_aliases,
+        mount_point: Some(mount_point.to_owned()),
         state: Some(live.clone()),
     })
 }
@@ -250,14 +258,6 @@ async fn recorded_run(
     let path = client.run_path(&run).await;
     let path = path.map_err(|error| Failure::remote(what, &error, config))?;
     Ok(Some(path))
-}
-
-/// Flags of the pinned interface whose feature this release does not have. Those about deletions
-/// hold as they are, since nothing can be deleted.
-fn warn_of_later_features(flags: &MountFlags) {
-    if flags.show_views {
-        tracing::warn!("--show-views: this release has no views to show");
-    }
 }
 
 /// Makes the mount known to `status` and `unmount`. Without that it is served all the same.
@@ -355,7 +355,7 @@ impl Live {
             requests: self.meter.requests(),
             errors: self.meter.errors(),
             open_handles: self.vfs.get().map_or(0, |vfs| vfs.open_handles()),
-            pending_saves: 0,
+            pending_saves: self.vfs.get().map_or(0, |vfs| vfs.pending_saves()),
             rss_bytes: process::resident_bytes(),
             cache: CacheUse { bytes, limit },
         }

@@ -9,6 +9,7 @@ mod build;
 mod key;
 mod load;
 mod records;
+mod survey;
 mod upcoming;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub(crate) use load::{load, manifest_content};
 use records::{NONE, Record, StoredExtra, Texts};
+pub use survey::Survey;
 pub(crate) use upcoming::Following;
 
 use super::resolve::Weigh;
