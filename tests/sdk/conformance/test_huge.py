@@ -1,0 +1,10 @@
+"""Files of 2 GiB and more."""
+
+import pytest
+
+TALK = "huge"
+pytestmark = pytest.mark.slow
+
+
+def test_a_huge_file_is_uploaded_and_downloaded_in_parts(seen):
+    assert seen["size"] is True and seen["verified"] is True
