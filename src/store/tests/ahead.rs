@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::double::{Fault, Setup, World, noise, until};
+use super::double::{Setup, World, noise, until};
 use crate::model::{Blobs as _, Content, ErrorKind, Seat, Upcoming};
 
 /// A directory of files, as seen from one of them.
@@ -111,7 +111,7 @@ async fn two_files_here_and_two_there_are_all_that_is_fetched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_bytes_fetched_ahead_are_never_seen_and_failures_end_the_order() {
+async fn wrong_bytes_fetched_ahead_are_never_seen_and_can_be_fetched_right() {
     let world = World::new().await;
     let files = directory(&world, 300);
     let broken = 200;
@@ -126,11 +126,8 @@ async fn wrong_bytes_fetched_ahead_are_never_seen_and_failures_end_the_order() {
     drop(blob);
     assert!(!is_here(&world, &files[broken]));
     world.stored("f00200", &bytes_of(broken));
-    world.fail(std::iter::repeat_n(Fault::Status(404), 3));
-    for at in broken..300 {
-        let read = world.read(&files[at], 8192).await;
-        assert!(read.is_err() || read.unwrap() == bytes_of(at));
-    }
+    // One more fetch ahead may have been under way with the wrong bytes.
+    let _joined = world.read(&files[broken], 8192).await;
     for at in broken..300 {
         open_and_read(&world, &files, at).await;
     }

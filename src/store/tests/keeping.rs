@@ -256,3 +256,29 @@ async fn a_disk_that_fills_up_in_the_middle_is_no_trouble_for_the_reader() {
     let content = world.stored("small", &small);
     assert!(world.read(&content, 4096).await.unwrap() == small);
 }
+
+#[tokio::test]
+async fn mounts_of_one_cache_keep_one_limit_together_at_every_step() {
+    let setup = limited(100_000);
+    let world = World::with(limited(100_000)).await;
+    let stores = [
+        world.store.clone(),
+        world.second_store(&setup),
+        world.second_store(&setup),
+    ];
+    let files: Vec<_> = (0..30u64)
+        .map(|n| world.stored(&format!("f{n}"), &noise(9_000, n + 1)))
+        .collect();
+    for (n, file) in files.iter().enumerate() {
+        let blob = stores[n % 3].open(file, None).await.unwrap();
+        blob.whole_file().await.unwrap();
+        let here = files.iter().filter(|file| world.blob_path(file).exists());
+        assert!(here.count() * 9_000 <= 100_000, "after file {n}");
+    }
+    // A dead process may have left the total too high; then a scan comes too early and rights it.
+    let ledger = world.dir.path().join("wandbfs/ledger");
+    std::fs::write(&ledger, [u64::MAX.to_le_bytes(), [0; 8]].concat()).unwrap();
+    fetch(&world, &files[0]).await;
+    let (used, _) = world.store.cache_usage();
+    assert!(used <= 100_000 && used > 0, "{used}");
+}
