@@ -104,6 +104,7 @@ with part():
     seen["region kept"] = api.artifact(f"{path}/region:latest").manifest.to_manifest_json()[
         "storagePolicyConfig"].get("storageRegion")
 with part():
+    draft("probe", {}, digest_algorithm="XXH128")
     with start(id="xxh") as run:
         fast = log(run, "fast", {"a.txt": "hello"}, digest_algorithm="XXH128")
         log(run, "fast", {"a.txt": "more"}, digest_algorithm="XXH128")
