@@ -1,5 +1,6 @@
 //! Where implementations are chosen and put together: configuration → client → store → tree.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,42 @@ use url::Url;
 use super::flags::SourceFlags;
 use super::offline::OfflineHub;
 use super::outcome::{Exit, Failure, Outcome};
-use crate::model::{Digest, EntityName, Error, ErrorKind, Hub, NodePath, ProjectName, StoredAt};
+use crate::model::{
+    Blobs, Digest, EntityName, Error, ErrorKind, Hub, NodePath, ProjectName, RunPath, StoredAt,
+};
 use crate::store::{DownloadHandler, Store, StoreLinks, StoreOptions};
 use crate::telemetry::{ErrorRecord, Meter};
 use crate::tree::{MountState, Report, Tree, TreeOptions};
 use crate::wandb::config::Config;
-use crate::wandb::{Client, Purpose, handler_url, http_client};
+use crate::wandb::{Client, Purpose, UseRecorder, handler_url, http_client};
 
-/// Memory for buffers without `--memory`: enough for the largest window of some twenty readers,
-/// little beside what a training process takes.
+/// Memory for buffers without `--memory` on a large machine: enough for the largest window of four
+/// readers, little beside what a training process takes.
 const DEFAULT_MEMORY: u64 = 128 << 20;
+
+/// Least memory for buffers without `--memory`: two parts of two readers.
+const LEAST_MEMORY: u64 = 16 << 20;
+
+/// Part of the memory that a container may use which buffers take without `--memory`.
+const PART_OF_MEMORY: u64 = 16;
+
+/// Where the kernel says how much memory this process may use: cgroup version 2, then 1.
+const MEMORY_LIMITS: [&str; 2] = [
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+];
+
+/// Memory for buffers without `--memory`.
+fn default_memory() -> u64 {
+    let limit = MEMORY_LIMITS.iter().find_map(|path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        // `max` where there is none.
+        text.trim().parse::<u64>().ok()
+    });
+    limit.map_or(DEFAULT_MEMORY, |limit| {
+        (limit / PART_OF_MEMORY).clamp(LEAST_MEMORY, DEFAULT_MEMORY)
+    })
+}
 
 /// The parts of one mount or command.
 pub(crate) struct Parts {
@@ -29,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     /// The tree over both planes.
     pub(crate) tree: Tree,
+    /// Who takes reads to the server, for `--record-use`.
+    pub(crate) recorder: Option<UseRecorder>,
 }
 
 /// What the tree is to look like; `ls` and `cat` take the defaults.
@@ -42,6 +71,16 @@ pub(crate) struct Shape {
     pub(crate) pin_aliases: bool,
     /// Unlisted views are listed.
     pub(crate) show_views: bool,
+    /// Nothing can be changed.
+    pub(crate) read_only: bool,
+    /// Nothing can be deleted.
+    pub(crate) no_delete: bool,
+    /// Versions are deleted together with their aliases.
+    pub(crate) delete_aliases: bool,
+    /// Where the mount will be.
+    pub(crate) mount_point: Option<PathBuf>,
+    /// The run whose inputs the versions become that are read.
+    pub(crate) record_use: Option<RunPath>,
     /// State for `.wandbfs`.
     pub(crate) state: Option<Arc<dyn MountState>>,
 }
@@ -91,7 +130,7 @@ pub(crate) fn parts(
     let options = StoreOptions {
         cache_dir: config.cache_dir.value.clone(),
         cache_limit: source.cache_limit,
-        memory: source.memory.unwrap_or(DEFAULT_MEMORY),
+        memory: source.memory.unwrap_or_else(default_memory),
         deadline: source.timeout,
         offline: source.offline,
         allow_file_refs: source.allow_file_refs,
@@ -103,9 +142,21 @@ pub(crate) fn parts(
         meter: Arc::clone(&meter),
     };
     let store = Store::open(options, links);
+    let record_use = shape.record_use.clone();
     let options = tree_options(config, source, shape, Arc::clone(&meter));
-    let tree = Tree::new(hub, Arc::new(store.clone()), options);
-    Ok(Parts { meter, store, tree })
+    let run = record_use.filter(|_| !source.offline);
+    let recorder = run.map(|run| UseRecorder::start(Arc::clone(&hub), run));
+    let mut blobs: Arc<dyn Blobs> = Arc::new(store.clone());
+    if let Some(recorder) = &recorder {
+        blobs = recorder.watch(blobs);
+    }
+    let tree = Tree::new(hub, blobs, options);
+    Ok(Parts {
+        meter,
+        store,
+        tree,
+        recorder,
+    })
 }
 
 fn tree_options(
@@ -124,6 +175,10 @@ fn tree_options(
         per_page: source.per_page,
         pin_aliases: shape.pin_aliases,
         show_views: shape.show_views,
+        read_only: shape.read_only,
+        no_delete: shape.no_delete,
+        delete_aliases: shape.delete_aliases,
+        mount_point: shape.mount_point,
         state: shape.state,
         default_entity: text(&config.entity).and_then(|name| EntityName::new(&name).ok()),
         default_project: text(&config.project).and_then(|name| ProjectName::new(&name).ok()),

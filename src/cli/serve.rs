@@ -89,20 +89,27 @@ pub(crate) fn run(args: &ServeArgs, console: Console) -> Outcome {
         seed: args.seed,
         test_controls: args.test_controls,
     };
-    runtime()?.block_on(async {
-        let mut signals = EndSignals::catch()?;
-        let mut server = tokio::select! {
-            started = start(options) => started.map_err(|error| Failure::serve(&error))?,
-            () = signals.any() => return Ok(()),
-        };
-        console.either(&ready(&server), &greeting(&server, &args.data))?;
-        tokio::select! {
-            ended = server.wait() => return ended.map_err(|error| Failure::serve(&error).into()),
-            () = signals.any() => {}
-        }
-        server.shutdown().await;
-        Ok(())
-    })
+    let runtime = runtime()?;
+    let ended = runtime.block_on(serve(args, options, console));
+    // An upload of gigabytes that is being written is not waited for: it may break off anywhere.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Serves until told to stop.
+async fn serve(args: &ServeArgs, options: ServerOptions, console: Console) -> Outcome {
+    let mut signals = EndSignals::catch()?;
+    let mut server = tokio::select! {
+        started = start(options) => started.map_err(|error| Failure::serve(&error))?,
+        () = signals.any() => return Ok(()),
+    };
+    console.either(&ready(&server), &greeting(&server, &args.data))?;
+    tokio::select! {
+        ended = server.wait() => return ended.map_err(|error| Failure::serve(&error).into()),
+        () = signals.any() => {}
+    }
+    server.shutdown().await;
+    Ok(())
 }
 
 /// Makes an account.

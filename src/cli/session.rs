@@ -16,15 +16,21 @@ use super::daemon;
 use super::mount::MountFlags;
 use super::outcome::{Failure, Outcome, Stop};
 use super::process::{self, ProcessId};
+use super::profile;
 use super::runtime_dir::{MountRecord, RuntimeDir};
 use super::signals::EndSignals;
 use crate::fuse::{MountOptions, Mounted, check_mount_point, mount};
-use crate::model::NodePath;
+use crate::model::{NodePath, RunPath};
 use crate::store::Store;
 use crate::telemetry::Meter;
 use crate::tree::MountState;
 use crate::vfs::{Vfs, VfsOptions};
+use crate::wandb::UseRecorder;
 use crate::wandb::config::{Config, Environment};
+
+/// How long the end of a mount waits for the server to take what was read: enough for a slow one,
+/// and below what container runtimes wait before they kill.
+const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a reader of the status socket may take to take it.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
@@ -74,6 +80,7 @@ pub(crate) struct Session {
     live: Arc<Live>,
     record: MountRecord,
     runtime_dir: Option<RuntimeDir>,
+    recorder: Option<UseRecorder>,
 }
 
 impl Session {
@@ -87,22 +94,26 @@ impl Session {
         environment: &Environment,
     ) -> Outcome<Self> {
         let what = format!("mount {}", mount_point.display());
-        warn_of_later_features(&flags);
         let mount_point =
             check_mount_point(mount_point).map_err(|error| Failure::mount(what.clone(), &error))?;
         let live = Arc::new(Live::new(&flags));
-        let (vfs, resolved) = {
+        let (vfs, resolved, unopened, recorder) = {
             let _inside = runtime.enter();
+            let record_use = runtime.block_on(recorded_run(&flags, &config, environment))?;
             let parts = assemble::parts(
                 &config,
                 &flags.source,
-                shape(&flags, &live)?,
+                Shape {
+                    record_use,
+                    ..shape(&flags, &live, &mount_point)?
+                },
                 live.meter.clone(),
             )?;
             live.store.set(parts.store.clone()).ok();
-            runtime
+            let (vfs, resolved, unopened) = runtime
                 .block_on(open(&parts, &flags, &config))
-                .map_err(|error| Failure::remote(what.clone(), &error, &config))?
+                .map_err(|error| Failure::remote(what.clone(), &error, &config))?;
+            (vfs, resolved, unopened, parts.recorder)
         };
         live.vfs.set(vfs.clone()).ok();
         let options = MountOptions {
@@ -112,6 +123,7 @@ impl Session {
             auto_unmount: flags.auto_unmount,
             no_exec: false,
             passthrough: !flags.no_passthrough,
+            unopened,
             cache_dir: config.cache_dir.value.clone(),
         };
         let mounted =
@@ -136,6 +148,7 @@ impl Session {
             live,
             record,
             runtime_dir,
+            recorder,
         })
     }
 
@@ -156,6 +169,9 @@ impl Session {
     pub(crate) async fn end(self) -> Outcome {
         let what = format!("unmount {}", self.record.mountpoint.display());
         let ended = self.mounted.unmount().await;
+        if let Some(recorder) = &self.recorder {
+            recorder.finish(RECORDING_PATIENCE).await;
+        }
         if let Some(dir) = &self.runtime_dir {
             dir.remove(&self.record.mountpoint);
         }
@@ -180,21 +196,24 @@ async fn open(
     parts: &Parts,
     flags: &MountFlags,
     config: &Config,
-) -> Result<(Arc<Vfs>, String), crate::model::Error> {
+) -> Result<(Arc<Vfs>, String, bool), crate::model::Error> {
     let options = VfsOptions {
         uid: flags.uid.unwrap_or(rustix::process::getuid().as_raw()),
         gid: flags.gid.unwrap_or(rustix::process::getgid().as_raw()),
         umask: flags.umask,
         read_only: flags.read_only,
+        allow_recursive_delete: flags.allow_recursive_delete,
         xattrs: flags.xattrs(),
         statfs_path: config.cache_dir.value.clone(),
     };
     let tree = Arc::new(parts.tree.clone());
     let vfs = Vfs::new(tree, parts.meter.clone(), options).await?;
-    Ok((vfs, parts.tree.resolved().await?))
+    let resolved = parts.tree.resolved().await?;
+    let unopened = profile::needs_no_opens(flags, &parts.tree).await?;
+    Ok((vfs, resolved, unopened))
 }
 
-fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
+fn shape(flags: &MountFlags, live: &Arc<Live>, mount_point: &Path) -> Outcome<Shape> {
     let root: Option<NodePath> = flags
         .root
         .as_deref()
@@ -202,22 +221,43 @@ fn shape(flags: &MountFlags, live: &Arc<Live>) -> Outcome<Shape> {
         .transpose()?;
     Ok(Shape {
         root,
+        record_use: None,
         ttl: Some(flags.ttl),
         pin_aliases: flags.pin_aliases,
         show_views: flags.show_views,
+        read_only: flags.read_only,
+        no_delete: flags.no_delete,
+        delete_aliases: flags.delete_aliases,
+        mount_point: Some(mount_point.to_owned()),
         state: Some(live.clone()),
     })
 }
 
-/// Flags of the pinned interface whose feature this release does not have. Those about deletions
-/// hold as they are, since nothing can be deleted.
-fn warn_of_later_features(flags: &MountFlags) {
-    if flags.record_use.is_some() {
-        tracing::warn!("--record-use: this release does not record which versions are read");
+/// The run of `--record-use`: the flag's, else `WANDB_RUN_ID`, in the project of the configuration
+/// where it names none. It need not exist yet.
+async fn recorded_run(
+    flags: &MountFlags,
+    config: &Config,
+    environment: &Environment,
+) -> Outcome<Option<RunPath>> {
+    let Some(run) = &flags.record_use else {
+        return Ok(None);
+    };
+    let what = "--record-use";
+    let run = run
+        .clone()
+        .or_else(|| environment.get("WANDB_RUN_ID").map(str::to_owned));
+    let Some(run) = run.filter(|run| !run.is_empty()) else {
+        return Err(Failure::usage(what, "name a run, or set WANDB_RUN_ID").into());
+    };
+    if flags.source.offline {
+        tracing::warn!("--offline: nothing is recorded as an input of {run}");
+        return Ok(None);
     }
-    if flags.show_views {
-        tracing::warn!("--show-views: this release has no views to show");
-    }
+    let client = assemble::client(config, flags.source.timeout, Arc::default())?;
+    let path = client.run_path(&run).await;
+    let path = path.map_err(|error| Failure::remote(what, &error, config))?;
+    Ok(Some(path))
 }
 
 /// Makes the mount known to `status` and `unmount`. Without that it is served all the same.
@@ -315,7 +355,7 @@ impl Live {
             requests: self.meter.requests(),
             errors: self.meter.errors(),
             open_handles: self.vfs.get().map_or(0, |vfs| vfs.open_handles()),
-            pending_saves: 0,
+            pending_saves: self.vfs.get().map_or(0, |vfs| vfs.pending_saves()),
             rss_bytes: process::resident_bytes(),
             cache: CacheUse { bytes, limit },
         }

@@ -11,21 +11,26 @@ use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, Generation, INodeNo,
-    IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags, PollEvents, PollFlags,
-    PollNotifier, RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen,
-    ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, PollEvents, PollFlags, PollNotifier,
+    RenameFlags, ReplyAttr, ReplyBmap, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use super::changes;
+use super::answer::{answer_empty, answer_xattr};
 use super::convert::{directory_flags, errno, file_attr, file_type, negative_entry};
 use super::init::negotiate;
 use super::shared::Shared;
-use crate::vfs::{Entry, Errno, Mutation};
+use crate::vfs::{Attr, Caller, DirEntry, Entry, Errno, Mutation};
 
 /// Inode numbers are never reused for another node while the kernel knows them.
-const GENERATION: Generation = Generation(0);
+pub(crate) const GENERATION: Generation = Generation(0);
+
+/// What the kernel sends where nothing was opened; real handles begin at 1.
+const UNOPENED: FileHandle = FileHandle(0);
 
 /// The file system that the crate serves.
 pub(crate) struct Adapter {
@@ -54,25 +59,6 @@ impl Adapter {
 
     fn refuse(&self, mutation: Mutation, ino: INodeNo) -> fuser::Errno {
         errno(self.shared.vfs.refuse(mutation, ino.0))
-    }
-}
-
-/// Answers an attribute's value in the way of `getxattr(2)`: its size where none is given.
-fn answer_xattr(reply: ReplyXattr, value: Result<Vec<u8>, Errno>, size: u32) {
-    match value {
-        Err(why) => reply.error(errno(why)),
-        Ok(value) => match u32::try_from(value.len()) {
-            Ok(length) if size == 0 => reply.size(length),
-            Ok(length) if length <= size => reply.data(&value),
-            _ => reply.error(errno(Errno::ERANGE)),
-        },
-    }
-}
-
-fn answer_empty(reply: ReplyEmpty, result: Result<(), Errno>) {
-    match result {
-        Ok(()) => reply.ok(),
-        Err(why) => reply.error(errno(why)),
     }
 }
 
@@ -129,13 +115,17 @@ impl Filesystem for Adapter {
     }
 
     fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let writing = flags.acc_mode() != OpenAccMode::O_RDONLY || flags.0 & libc::O_TRUNC != 0;
+        if self.shared.needs_no_open() {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
+        let intent = changes::intent(flags.0);
         self.spawn(async move |shared: Arc<Shared>| {
             let opened = match shared.is_open() {
-                Ok(()) => shared.vfs.open(ino.0, writing).await,
+                Ok(()) => shared.vfs.open(ino.0, intent).await,
                 Err(why) => Err(why),
             };
             match opened {
+                Ok(open) if open.writing => shared.answer_open_for_writing(ino.0, &open, reply),
                 Ok(open) => shared.answer_open(ino.0, &open, reply),
                 Err(why) => reply.error(errno(why)),
             }
@@ -145,7 +135,7 @@ impl Filesystem for Adapter {
     fn read(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         size: u32,
@@ -157,6 +147,9 @@ impl Filesystem for Adapter {
             // The semaphore is never closed: the error cannot be, and would be an EIO.
             let permit = shared.reads.acquire().await;
             let bytes = match (permit.is_ok(), shared.is_open()) {
+                (true, Ok(())) if handle == UNOPENED => {
+                    shared.vfs.read_unopened(ino.0, offset, size).await
+                }
                 (true, Ok(())) => shared.vfs.read(handle.0, offset, size).await,
                 (false, _) => Err(Errno::EIO),
                 (_, Err(why)) => Err(why),
@@ -180,12 +173,20 @@ impl Filesystem for Adapter {
     ) {
         // In the order of the kernel, so that the next open does not find this one still there.
         self.shared.modes.lock().release(ino.0);
-        self.spawn(async move |shared: Arc<Shared>| {
-            answer_empty(reply, shared.vfs.release(handle.0));
-        });
+        match self.shared.vfs.release(handle.0) {
+            Ok(None) => reply.ok(),
+            Err(why) => reply.error(errno(why)),
+            Ok(Some(unsaved)) => self.spawn(async move |shared: Arc<Shared>| {
+                shared.vfs.save_released(unsaved).await;
+                reply.ok();
+            }),
+        }
     }
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if self.shared.needs_no_open() {
+            return reply.error(fuser::Errno::ENOSYS);
+        }
         self.spawn(async move |shared: Arc<Shared>| {
             let opened = match shared.is_open() {
                 Ok(()) => shared.vfs.opendir(ino.0).await,
@@ -202,20 +203,22 @@ impl Filesystem for Adapter {
 
     fn readdir(
         &self,
-        _request: &Request,
-        _ino: INodeNo,
+        request: &Request,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let caller = Caller(request.pid());
         self.spawn(async move |shared: Arc<Shared>| {
-            let listed = shared
-                .vfs
-                .readdir(handle.0, offset, |entry| {
-                    let kind = file_type(entry.kind);
-                    reply.add(INodeNo(entry.ino), entry.next_offset, kind, entry.name)
-                })
-                .await;
+            let add = |entry: DirEntry<'_>| {
+                let kind = file_type(entry.kind);
+                reply.add(INodeNo(entry.ino), entry.next_offset, kind, entry.name)
+            };
+            let listed = match handle {
+                UNOPENED => shared.vfs.readdir_unopened(ino.0, offset, add).await,
+                _ => shared.vfs.readdir(handle.0, offset, caller, add).await,
+            };
             match listed {
                 Ok(()) => reply.ok(),
                 Err(why) => reply.error(errno(why)),
@@ -225,21 +228,23 @@ impl Filesystem for Adapter {
 
     fn readdirplus(
         &self,
-        _request: &Request,
-        _ino: INodeNo,
+        request: &Request,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        let caller = Caller(request.pid());
         self.spawn(async move |shared: Arc<Shared>| {
-            let listed = shared
-                .vfs
-                .readdirplus(handle.0, offset, |entry, attr| {
-                    let (ino, next) = (INodeNo(entry.ino), entry.next_offset);
-                    let known = file_attr(attr);
-                    reply.add(ino, next, entry.name, &attr.ttl, &known, GENERATION)
-                })
-                .await;
+            let add = |entry: DirEntry<'_>, attr: &Attr| {
+                let (ino, next) = (INodeNo(entry.ino), entry.next_offset);
+                let known = file_attr(attr);
+                reply.add(ino, next, entry.name, &attr.ttl, &known, GENERATION)
+            };
+            let listed = match handle {
+                UNOPENED => shared.vfs.readdirplus_unopened(ino.0, offset, add).await,
+                _ => shared.vfs.readdirplus(handle.0, offset, caller, add).await,
+            };
             match listed {
                 Ok(()) => reply.ok(),
                 Err(why) => reply.error(errno(why)),
@@ -299,29 +304,29 @@ impl Filesystem for Adapter {
         });
     }
 
-    // ENOSYS to these three is success for the caller, and the kernel stops asking.
-
     fn flush(
         &self,
         _request: &Request,
         _ino: INodeNo,
-        _handle: FileHandle,
+        handle: FileHandle,
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        reply.error(fuser::Errno::ENOSYS);
+        self.spawn(move |shared| changes::save(shared, handle, false, reply));
     }
 
     fn fsync(
         &self,
         _request: &Request,
         _ino: INodeNo,
-        _handle: FileHandle,
+        handle: FileHandle,
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply.error(fuser::Errno::ENOSYS);
+        self.spawn(move |shared| changes::save(shared, handle, true, reply));
     }
+
+    // ENOSYS to this is success for the caller, and the kernel stops asking.
 
     fn fsyncdir(
         &self,
@@ -440,21 +445,22 @@ impl Filesystem for Adapter {
         &self,
         _request: &Request,
         ino: INodeNo,
-        _mode: Option<u32>,
+        mode: Option<u32>,
         _uid: Option<u32>,
         _gid: Option<u32>,
-        _size: Option<u64>,
+        size: Option<u64>,
         _atime: Option<TimeOrNow>,
-        _mtime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
-        _handle: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _crtime: Option<SystemTime>,
         _chgtime: Option<SystemTime>,
         _bkuptime: Option<SystemTime>,
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(self.refuse(Mutation::Setattr, ino));
+        let new = changes::new_attributes(mode, size, mtime);
+        self.spawn(move |shared| changes::setattr(shared, ino, handle, new, reply));
     }
 
     fn mknod(
@@ -474,44 +480,50 @@ impl Filesystem for Adapter {
         &self,
         _request: &Request,
         parent: INodeNo,
-        _name: &OsStr,
+        name: &OsStr,
         _mode: u32,
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        reply.error(self.refuse(Mutation::Mkdir, parent));
+        let place = (parent, name.to_owned());
+        self.spawn(move |shared| changes::mkdir(shared, place, reply));
     }
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(self.refuse(Mutation::Unlink, parent));
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (place, caller) = ((parent, name.to_owned()), Caller(request.pid()));
+        self.spawn(move |shared| changes::unlink(shared, place, caller, reply));
     }
 
-    fn rmdir(&self, _request: &Request, parent: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(self.refuse(Mutation::Rmdir, parent));
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (place, caller) = ((parent, name.to_owned()), Caller(request.pid()));
+        self.spawn(move |shared| changes::rmdir(shared, place, caller, reply));
     }
 
     fn symlink(
         &self,
         _request: &Request,
         parent: INodeNo,
-        _name: &OsStr,
-        _target: &Path,
+        name: &OsStr,
+        target: &Path,
         reply: ReplyEntry,
     ) {
-        reply.error(self.refuse(Mutation::Symlink, parent));
+        let (place, target) = ((parent, name.to_owned()), target.into());
+        self.spawn(move |shared| changes::symlink(shared, place, target, reply));
     }
 
     fn rename(
         &self,
         _request: &Request,
         parent: INodeNo,
-        _name: &OsStr,
-        _new_parent: INodeNo,
-        _new_name: &OsStr,
-        _flags: RenameFlags,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(self.refuse(Mutation::Rename, parent));
+        let from = (parent, name.to_owned());
+        let to = (new_parent, new_name.to_owned());
+        self.spawn(move |shared| changes::rename(shared, from, to, flags, reply));
     }
 
     fn link(
@@ -529,28 +541,33 @@ impl Filesystem for Adapter {
         &self,
         _request: &Request,
         parent: INodeNo,
-        _name: &OsStr,
-        _mode: u32,
-        _umask: u32,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        reply.error(self.refuse(Mutation::Create, parent));
+        let place = (parent, name.to_owned());
+        self.spawn(move |shared| changes::create(shared, place, mode & !umask, reply));
     }
 
     fn write(
         &self,
         _request: &Request,
-        ino: INodeNo,
-        _handle: FileHandle,
-        _offset: u64,
-        _data: &[u8],
+        _ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
         _write_flags: WriteFlags,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        reply.error(self.refuse(Mutation::Write, ino));
+        // Into memory, so here: in the order of the kernel, and without another copy.
+        match self.shared.vfs.write(handle.0, offset, data) {
+            Ok(()) => reply.written(data.len() as u32),
+            Err(why) => reply.error(errno(why)),
+        }
     }
 
     fn fallocate(

@@ -164,6 +164,7 @@ mod tests {
             auto_unmount: false,
             no_exec: false,
             passthrough: false,
+            unopened: false,
             cache_dir: "/x".into(),
         };
         let base = "fsname=wandbfs,subtype=wandbfs,nosuid,nodev,noatime,ro";

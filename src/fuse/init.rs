@@ -31,7 +31,7 @@ const CAPABILITIES: [(InitFlags, &str); 8] = [
     ),
     (
         InitFlags::FUSE_ATOMIC_O_TRUNC,
-        "truncation is part of open, and refused there",
+        "truncation is part of open, and no change of its own",
     ),
     (
         InitFlags::FUSE_NO_EXPORT_SUPPORT,

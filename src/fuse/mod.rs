@@ -14,7 +14,9 @@
 //! 6. A mount is usable only once it answers: `mount` waits for that.
 
 mod adapter;
+mod answer;
 mod attach;
+mod changes;
 mod convert;
 mod init;
 mod mount;
@@ -23,6 +25,7 @@ mod notifier;
 mod open_mode;
 mod options;
 mod preflight;
+mod read_ahead;
 mod session;
 mod shared;
 mod watcher;
@@ -34,4 +37,6 @@ pub use mount::mount;
 pub use mount_table::{MountEntry, our_mounts, unmount_path};
 pub use options::{MountError, MountOptions};
 pub use preflight::{Prerequisites, check_mount_point};
+pub use read_ahead::read_ahead_can_be_raised;
 pub use session::Mounted;
+pub use shared::PASSTHROUGH_FROM;

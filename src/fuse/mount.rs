@@ -17,6 +17,7 @@ use super::mount_table;
 use super::notifier::Notices;
 use super::options::{MountError, MountOptions};
 use super::preflight::{ask, check_mount_point};
+use super::read_ahead;
 use super::session::Mounted;
 use super::shared::Shared;
 use super::watcher::Watcher;
@@ -61,7 +62,7 @@ pub fn mount(
             source,
         }
     };
-    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth));
+    let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth, options.unopened));
     let requests = TaskTracker::new();
     let adapter = Adapter::new(Arc::clone(&shared), requests.clone(), runtime.clone());
     let (acl, config) = session_config(options);
@@ -91,6 +92,7 @@ pub fn mount(
     };
     // From here on dropping it unmounts.
     if ask(&mount_point, READY) == Some(Ok(())) {
+        read_ahead::raise(mounted.entry.device);
         Ok(mounted)
     } else {
         Err(MountError::NotReady {
@@ -132,7 +134,7 @@ fn run(session: Session<Adapter>) -> std::io::Result<watch::Receiver<bool>> {
 fn stack_depth(options: &MountOptions) -> Option<u32> {
     let privileged = rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
-    if !(options.passthrough && privileged) {
+    if !options.passthrough || options.unopened || !privileged {
         return None;
     }
     let over_overlayfs = options

@@ -13,6 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use fuser::{INodeNo, Notifier};
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
 use crate::vfs::KernelCache;
@@ -29,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 enum Notice {
     Pages(u64),
     Entry(u64, OsString),
+    /// Everything before it is done.
+    Settled(oneshot::Sender<()>),
 }
 
 /// Where notices are left. Never waits.
@@ -73,6 +77,13 @@ impl KernelCache for Notices {
     fn drop_entry(&self, parent: u64, name: &OsStr) {
         self.leave(Notice::Entry(parent, name.to_owned()));
     }
+
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        let (done, wait) = oneshot::channel();
+        self.leave(Notice::Settled(done));
+        // An error says that the notice was left out or will never be reached.
+        Box::pin(async move { wait.await.unwrap_or_default() })
+    }
 }
 
 fn send_all(kernel: &Notifier, notices: &Receiver<Notice>, armed: &AtomicBool) {
@@ -85,9 +96,11 @@ fn send_all(kernel: &Notifier, notices: &Receiver<Notice>, armed: &AtomicBool) {
             // From the first byte, to the end of the file.
             Notice::Pages(ino) => kernel.inval_inode(INodeNo(*ino), 0, 0),
             Notice::Entry(parent, name) => kernel.inval_entry(INodeNo(*parent), name),
+            Notice::Settled(_) => Ok(()),
         };
         match (result, notice) {
-            (Ok(()), _) => {}
+            (Ok(()), Notice::Settled(waiting)) => waiting.send(()).unwrap_or_default(),
+            (_, Notice::Settled(_)) | (Ok(()), _) => {}
             // ENOTEMPTY, EBUSY: someone works below that name; it is offered again later.
             (Err(why), Notice::Entry(..)) => debug!(%why, "the kernel keeps a name"),
             (Err(why), Notice::Pages(ino)) => {

@@ -19,6 +19,9 @@ pub struct MountOptions {
     pub no_exec: bool,
     /// Let the kernel read verified files on disk by itself where it can (Linux 6.9+, privilege).
     pub passthrough: bool,
+    /// Tell the kernel once that files and directories need no open. Only for a tree that never
+    /// changes and whose sizes and digests are all known; excludes passthrough.
+    pub unopened: bool,
     /// Where those files lie: its file system decides how deep the kernel has to stack.
     pub cache_dir: PathBuf,
 }

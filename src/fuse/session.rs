@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -22,6 +22,13 @@ use super::watcher::Watcher;
 /// How long running requests may take to finish once no new ones are taken in. Well below the ten
 /// seconds that supervisors give between SIGTERM and SIGKILL at the least.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long changes that are on their way to the server may take then: the default deadline of a
+/// request. Whoever kills the process before does what giving up would have done.
+const SAVES: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether changes are still on their way.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long the session may take to notice that it is unmounted. A detached mount with open files
 /// goes on until they are closed or the process ends; nobody waits for that.
@@ -43,6 +50,12 @@ impl Mounted {
         &self.entry.mount_point
     }
 
+    /// Requests of the kernel to open a file or directory so far; a mount that needs no opens gets
+    /// the first of each kind only.
+    pub fn opens(&self) -> u64 {
+        self.shared.opens()
+    }
+
     /// Whether the kernel reads verified files on disk by itself.
     pub fn passthrough(&self) -> bool {
         self.shared.passthrough()
@@ -55,17 +68,14 @@ impl Mounted {
         let _ended = ended.wait_for(|ended| *ended).await;
     }
 
-    /// Ends the mount: takes in nothing new, lets running requests finish for up to five seconds,
-    /// unmounts. A busy mount is detached. Does nothing where the mount has ended already.
+    /// Ends the mount: takes in nothing new, lets running requests finish for up to five seconds
+    /// and changes on their way for up to thirty, unmounts. A busy mount is detached. Does nothing where the mount has ended already.
     ///
     /// # Errors
     /// What the kernel or the helper said to the unmount.
     pub async fn unmount(&self) -> io::Result<()> {
         self.stop_intake();
-        if tokio::time::timeout(DRAIN, self.requests.wait())
-            .await
-            .is_err()
-        {
+        if !self.drained().await {
             warn!(
                 running = self.requests.len(),
                 "unmounting before all requests are done"
@@ -81,6 +91,23 @@ impl Mounted {
         let watcher = self.watcher.lock().take();
         tokio::task::spawn_blocking(move || drop(watcher)).await?;
         Ok(())
+    }
+
+    /// Waits for the running requests; whether all are done.
+    async fn drained(&self) -> bool {
+        let begun = Instant::now();
+        loop {
+            let saving = self.shared.vfs.pending_saves() > 0;
+            let bound = if saving { SAVES } else { DRAIN };
+            let left = bound.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return false;
+            }
+            let done = tokio::time::timeout(left.min(LOOK), self.requests.wait());
+            if done.await.is_ok() {
+                return true;
+            }
+        }
     }
 
     /// Notifications stop first: they could wait for requests that are not answered any more.

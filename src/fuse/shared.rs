@@ -2,7 +2,7 @@
 //! open modes, and whether the mount still takes requests in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use fuser::{BackingId, FileHandle, FopenFlags, ReplyOpen};
 use parking_lot::Mutex;
@@ -17,7 +17,7 @@ const READS: usize = 64;
 
 /// Smallest file that the kernel reads by itself. Below, registering the file costs more than the
 /// copies it saves: 26 k opens a second instead of 64 k.
-const PASSTHROUGH_FROM: u64 = 1 << 20;
+pub const PASSTHROUGH_FROM: u64 = 1 << 20;
 
 /// What requests and the mount's owner share.
 pub(crate) struct Shared {
@@ -27,11 +27,14 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     stack_depth: Option<u32>,
     passthrough: AtomicBool,
+    unopened: bool,
+    opens: AtomicU64,
 }
 
 impl Shared {
-    /// `stack_depth` is given where passthrough is wanted and allowed.
-    pub(crate) fn new(vfs: Arc<Vfs>, stack_depth: Option<u32>) -> Self {
+    /// `stack_depth` is given where passthrough is wanted and allowed; `unopened` lets the kernel
+    /// read without opening.
+    pub(crate) fn new(vfs: Arc<Vfs>, stack_depth: Option<u32>, unopened: bool) -> Self {
         Self {
             vfs,
             reads: Semaphore::new(READS),
@@ -39,6 +42,8 @@ impl Shared {
             closing: AtomicBool::new(false),
             stack_depth,
             passthrough: AtomicBool::new(false),
+            unopened,
+            opens: AtomicU64::new(0),
         }
     }
 
@@ -60,6 +65,17 @@ impl Shared {
     /// Whether the kernel granted passthrough and no file was refused since.
     pub(crate) fn passthrough(&self) -> bool {
         self.passthrough.load(Relaxed)
+    }
+
+    /// Counts a request to open; whether it is to be answered with "not needed".
+    pub(crate) fn needs_no_open(&self) -> bool {
+        self.opens.fetch_add(1, Relaxed);
+        self.unopened
+    }
+
+    /// Requests to open a file or directory so far.
+    pub(crate) fn opens(&self) -> u64 {
+        self.opens.load(Relaxed)
     }
 
     /// `ENODEV` once the mount takes nothing in.

@@ -33,6 +33,7 @@ fn options(mount_point: &Path) -> MountOptions {
         auto_unmount: false,
         no_exec: false,
         passthrough: true,
+        unopened: false,
         cache_dir: mount_point.to_owned(),
     }
 }
@@ -44,6 +45,7 @@ async fn mount_world(options: MountOptions, world: &Arc<World>) -> Result<Mounte
         gid: rustix::process::getgid().as_raw(),
         umask: 0,
         read_only: false,
+        allow_recursive_delete: false,
         xattrs: true,
         statfs_path: "/".into(),
     };
@@ -219,4 +221,58 @@ async fn a_watched_mount_ends_without_waking_its_watcher() {
     mounted.unmount().await.unwrap();
     let path = dir.path().to_owned();
     assert!(!blocking(move || unmount_path(&path).unwrap()).await);
+}
+
+/// How many small files are read without being opened.
+const MANY: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_small_files_are_read_without_being_opened() {
+    let world = World::new();
+    let name = |n: usize| format!("d{:02}/f{n:05}", n % 100);
+    let text = |n: usize| format!("content of file {n}");
+    let contents: Vec<(String, String)> = (0..MANY).map(|n| (name(n), text(n))).collect();
+    let files: Vec<(&str, &[u8])> = contents
+        .iter()
+        .map(|(key, text)| (key.as_str(), text.as_bytes()))
+        .collect();
+    world.add_version("e/p/t/c", 0, &["latest"], &manifest(&files));
+    for (key, bytes) in &files {
+        world.set_content(key, bytes);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = options(dir.path());
+    (options.read_only, options.unopened) = (true, true);
+    let mounted = mount_world(options, &world).await.unwrap();
+    assert!(!mounted.passthrough());
+
+    let top = dir.path().join(FILES);
+    let read_everything = move || {
+        for n in 0..MANY {
+            let given = fs::read_to_string(top.join(name(n))).unwrap();
+            assert_eq!(given, text(n));
+        }
+        for n in 0..100 {
+            let listed = fs::read_dir(top.join(format!("d{n:02}"))).unwrap();
+            assert_eq!(listed.count(), MANY / 100);
+        }
+    };
+    let again = read_everything.clone();
+    blocking(read_everything).await;
+    let opens = mounted.opens();
+    assert!((1..=4).contains(&opens), "{opens} opens of {MANY} files");
+    let asked = world.requests();
+    blocking(again).await;
+    assert_eq!(mounted.opens(), opens, "the second time opens nothing");
+    assert_eq!(world.requests(), asked);
+    mounted.unmount().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_kernel_reads_a_mebibyte_ahead_where_that_can_be_set() {
+    let fixture = Fixture::new().await;
+    let (major, minor) = fixture.mounted.entry.device;
+    let path = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    let read_ahead: u32 = fs::read_to_string(path).unwrap().trim().parse().unwrap();
+    assert_eq!(read_ahead >= 1024, super::read_ahead_can_be_raised());
 }

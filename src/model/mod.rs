@@ -5,6 +5,7 @@
 //! [`Cursor`]); what can go wrong is an [`Error`] with a [`ErrorKind`] that the errno table of
 //! `vfs` and the exit codes of `cli` both read.
 
+mod changes;
 mod content;
 mod digest;
 mod error;
@@ -13,9 +14,13 @@ mod names;
 mod nouns;
 mod page;
 mod path;
+pub mod rules;
 mod traits;
 
-pub use content::{Content, Origin, StoredAt, Upcoming};
+pub use changes::{
+    Applied, CollectionChange, RunArtifactsMode, RunPath, SaveFailure, Ttl, VersionChange, refused,
+};
+pub use content::{Content, Origin, Seat, StoredAt, Upcoming};
 pub use digest::{Digest, DigestAlgorithm, DigestError};
 pub use error::{Error, ErrorKind};
 pub use names::{

@@ -11,9 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    ArtifactVersion, Collection, CollectionPath, Content, Entity, EntityName, Error, ListOptions,
-    Page, PageRequest, Project, ProjectArtifactType, ProjectPath, StoredAt, TypePath, Upcoming,
-    VersionSelector, Viewer,
+    Applied, ArtifactId, ArtifactVersion, Collection, CollectionChange, CollectionPath, Content,
+    CreatedBy, Entity, EntityName, Error, ErrorKind, ListOptions, Page, PageRequest, Project,
+    ProjectArtifactType, ProjectPath, Run, RunArtifactsMode, RunPath, RunRef, SaveFailure,
+    StoredAt, TypePath, Upcoming, VersionChange, VersionIndex, VersionPath, VersionSelector,
+    Viewer,
 };
 
 /// Control plane: resolve one node by name, or fetch one page of children.
@@ -93,6 +95,146 @@ pub trait Hub: Send + Sync + 'static {
 
     /// Address of the page of a node in the W&B app, for the `url` xattr; no request.
     fn app_url(&self, path: &super::NodePath) -> Option<String>;
+
+    /// One page of the runs of a project; its own default order where the options name none.
+    async fn runs(
+        &self,
+        project: &ProjectPath,
+        _options: &ListOptions,
+        _page: &PageRequest,
+    ) -> Result<Page<Run>, Error> {
+        unsupported(project)
+    }
+
+    /// A run by id: 1 request.
+    async fn run(&self, run: &RunPath) -> Result<Option<Run>, Error> {
+        unsupported(run)
+    }
+
+    /// One page of what a run logged or used, each as its own sequence knows it.
+    async fn run_artifacts(
+        &self,
+        run: &RunPath,
+        _mode: RunArtifactsMode,
+        _page: &PageRequest,
+    ) -> Result<Page<ArtifactVersion>, Error> {
+        unsupported(run)
+    }
+
+    /// One page of the runs that use a version.
+    async fn used_by(
+        &self,
+        artifact: &ArtifactId,
+        _page: &PageRequest,
+    ) -> Result<Page<RunRef>, Error> {
+        unsupported(artifact.as_str())
+    }
+
+    /// Who made a version: 1 request; `None` where nobody knows.
+    async fn logged_by(&self, artifact: &ArtifactId) -> Result<Option<CreatedBy>, Error> {
+        unsupported(artifact.as_str())
+    }
+
+    /// Saves what differs in a collection, in the order of the SDK: name and description, type,
+    /// tags added, tags removed (protocol §6.3). Returns what was sent; an empty change sends
+    /// nothing, a change against the rules nothing either ([`ErrorKind::Invalid`]).
+    async fn save_collection(
+        &self,
+        collection: &Collection,
+        _change: &CollectionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        unsupported(&collection.path).map_err(SaveFailure::from)
+    }
+
+    /// Deletes a collection whole: a sequence with its versions, a portfolio with its links.
+    async fn delete_collection(&self, collection: &Collection) -> Result<(), Error> {
+        unsupported(&collection.path)
+    }
+
+    /// Makes an empty portfolio. Its type is created where the project lacks it.
+    /// [`ErrorKind::Busy`] when the name is taken.
+    async fn create_collection(
+        &self,
+        path: &CollectionPath,
+        _description: Option<&str>,
+    ) -> Result<Collection, Error> {
+        unsupported(path)
+    }
+
+    /// Saves what differs in a version, in the order of the SDK: aliases added, aliases removed,
+    /// then everything else in one request (protocol §6.1). Returns what was sent; an empty change
+    /// sends nothing, a change against the rules nothing either ([`ErrorKind::Invalid`]).
+    async fn save_version(
+        &self,
+        version: &ArtifactVersion,
+        _change: &VersionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        unsupported(&version.collection).map_err(SaveFailure::from)
+    }
+
+    /// Deletes a version. [`ErrorKind::Busy`] while it has aliases, unless `delete_aliases`. Given
+    /// a link it unlinks, as the SDK does.
+    async fn delete_version(
+        &self,
+        version: &ArtifactVersion,
+        _delete_aliases: bool,
+    ) -> Result<(), Error> {
+        unsupported(&version.collection)
+    }
+
+    /// Gives an alias to a version in the collection it was reached through; a version that has it
+    /// there loses it.
+    async fn add_alias(&self, version: &ArtifactVersion, alias: &str) -> Result<(), Error> {
+        let change = VersionChange {
+            aliases_added: vec![alias.to_owned()],
+            ..VersionChange::default()
+        };
+        self.save_version(version, &change).await?;
+        Ok(())
+    }
+
+    /// Takes an alias away from a version in the collection it was reached through.
+    async fn remove_alias(&self, version: &ArtifactVersion, alias: &str) -> Result<(), Error> {
+        let change = VersionChange {
+            aliases_removed: vec![alias.to_owned()],
+            ..VersionChange::default()
+        };
+        self.save_version(version, &change).await?;
+        Ok(())
+    }
+
+    /// Links a version into a portfolio, which is made where missing, under `latest` and the
+    /// aliases given. Returns its number there. The source of a link is what is linked.
+    async fn link_version(
+        &self,
+        _source: &ArtifactVersion,
+        target: &CollectionPath,
+        _aliases: &[String],
+    ) -> Result<VersionIndex, Error> {
+        unsupported(target)
+    }
+
+    /// Takes a link out of the portfolio it was reached through. [`ErrorKind::Invalid`] for a
+    /// version in its own sequence.
+    async fn unlink_version(&self, version: &ArtifactVersion) -> Result<(), Error> {
+        unsupported(&version.collection)
+    }
+
+    /// Registers a version as an input of a run; again changes nothing.
+    async fn use_version(
+        &self,
+        _run: &RunPath,
+        version: &VersionPath,
+        _artifact: &ArtifactId,
+    ) -> Result<(), Error> {
+        unsupported(version)
+    }
+}
+
+/// What a hub that cannot do something answers.
+fn unsupported<T>(node: impl ToString) -> Result<T, Error> {
+    let words = "this is not offered here";
+    Err(Error::new(ErrorKind::Unsupported, node.to_string(), words))
 }
 
 /// Data plane: open one content and read ranges of it.

@@ -216,13 +216,9 @@ pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> 
         mutation: nouns::mutation_root(),
     };
     let engine = Engine::new(&roots).map_err(|fault| ServeError::Schema(fault.into()))?;
-    let app = Arc::new(App::new(
-        Arc::new(store),
-        engine,
-        signer,
-        data,
-        test_controls,
-    ));
+    let store = Arc::new(store);
+    let swept = Arc::clone(&store);
+    let app = Arc::new(App::new(store, engine, signer, data, test_controls));
     let stop = CancellationToken::new();
     let service =
         http::router(Arc::clone(&app)).into_make_service_with_connect_info::<ResetSwitch>();
@@ -233,7 +229,20 @@ pub async fn start(options: ServerOptions) -> Result<RunningServer, ServeError> 
             controls.release();
         }
     });
-    let task = tokio::spawn(async move { serving.await });
+    let done = stop.clone();
+    let sweeping = tokio::task::spawn_blocking(move || {
+        match swept.sweep(&|| done.is_cancelled()) {
+            Ok(swept) => tracing::debug!(?swept, "removed what was deleted"),
+            Err(error) => tracing::warn!(error = ?error, "cannot remove what was deleted"),
+        }
+        // The directory is free once the last holder of the store is gone.
+        drop(swept);
+    });
+    let task = tokio::spawn(async move {
+        let ended = serving.await;
+        sweeping.await.map_err(std::io::Error::other)?;
+        ended
+    });
     Ok(RunningServer {
         base_url,
         api_key,

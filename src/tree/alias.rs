@@ -12,6 +12,8 @@ use crate::model::VersionIndex;
 pub(crate) struct AliasLink {
     /// Where it is.
     pub(crate) collection: Arc<CollectionDir>,
+    /// The alias as the server spells it.
+    pub(crate) alias: String,
     /// Its file name.
     pub(crate) name: String,
     /// The version it points to.
@@ -27,6 +29,7 @@ impl AliasLink {
     pub(crate) fn new(collection: &Arc<CollectionDir>, name: &str, version: &VersionDir) -> Self {
         Self {
             collection: collection.clone(),
+            alias: name.to_owned(),
             name: Level::Collection.escape(name),
             target: version.path().index,
             created_at: version.value().created_at.clone(),

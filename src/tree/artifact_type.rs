@@ -92,7 +92,8 @@ pub(crate) async fn refresh(
     shared: &Arc<Shared>,
     dir: &Arc<CollectionDir>,
 ) -> Result<Arc<CollectionDir>, Error> {
-    if dir.value.is_some() && shared.counts(dir.at) {
+    let dir = &shared.current(dir);
+    if dir.value.is_some() && shared.counts_in(&dir.key, dir.at) {
         return Ok(dir.clone());
     }
     let answer = fetch(shared, dir.parent.clone(), dir.path.clone()).await?;

@@ -1,15 +1,18 @@
 //! Attributes: sizes, modes, times.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::alias::AliasLink;
 use super::content::manifest_content;
+use super::draft::Draft;
 use super::metadata;
 use super::node::{Attributes, Freshness, Kind};
+use super::overlay::{Body, MemoryNode};
 use super::place::{Node, Place};
 use super::root::README;
 use super::shared::Shared;
+use super::views;
 use crate::model::Error;
 
 /// Directories.
@@ -27,6 +30,9 @@ pub(crate) async fn of(
     node: &Node,
 ) -> Result<(Attributes, Freshness), Error> {
     let limited = Freshness::For(shared.ttl());
+    if let Some(draft) = shared.drafts.of(node) {
+        return Ok((draft_file(&draft), Freshness::For(Duration::ZERO)));
+    }
     Ok(match &node.0 {
         Place::Content(content) => {
             let mtime = created(shared, &content.version);
@@ -45,6 +51,7 @@ pub(crate) async fn of(
             };
             (file(size, created(shared, version)), Freshness::Immutable)
         }
+        Place::Memory(memory) => (memory_node(memory), Freshness::For(Duration::ZERO)),
         Place::Metadata(dir) => {
             let rendered = metadata::render(shared, dir).await?;
             let writable = matches!(dir.0, Place::Collection(_) | Place::Version(_));
@@ -56,12 +63,37 @@ pub(crate) async fn of(
             // The kernel's idea of the size ends with the value, so that no open finds another one.
             (attributes, shared.remaining(rendered.at))
         }
+        Place::View(view) => {
+            let run = view.run().and_then(|run| {
+                time_of(run.updated_at.as_deref()).or_else(|| time_of(run.created_at.as_deref()))
+            });
+            (directory(run.unwrap_or(shared.started)), limited)
+        }
+        Place::ViewLink(link) => {
+            let mtime = time_of(link.changed_at.as_deref()).unwrap_or(shared.started);
+            let size = link.target.len() as u64;
+            let (kind, mode) = (Kind::Symlink, LINK_MODE);
+            let attributes = Attributes {
+                kind,
+                size,
+                mode,
+                mtime,
+            };
+            (attributes, limited)
+        }
+        Place::RunFile(run) => {
+            let rendered = views::run_file(shared, run).await?;
+            (
+                file(rendered.bytes.len() as u64, rendered.mtime),
+                shared.remaining(rendered.at),
+            )
+        }
         Place::Alias(link) => (symlink(shared, link), limited),
         Place::StateFile(_, state) => {
             let bytes = shared.options.state.as_deref().map(|s| state.bytes(s));
             let size = bytes.map_or(0, |bytes| bytes.len() as u64);
             let now = SystemTime::now();
-            (file(size, now), Freshness::For(std::time::Duration::ZERO))
+            (file(size, now), Freshness::For(Duration::ZERO))
         }
         Place::Readme(_) => (
             file(README.len() as u64, shared.started),
@@ -76,6 +108,29 @@ pub(crate) async fn of(
             (directory(created(shared, version)), kept)
         }
     })
+}
+
+/// A metadata file while it is being written: as long as what is typed.
+fn draft_file(draft: &Draft) -> Attributes {
+    Attributes {
+        mode: draft.buffer.mode(),
+        ..file(draft.len(), draft.mtime())
+    }
+}
+
+fn memory_node(node: &MemoryNode) -> Attributes {
+    match &node.body {
+        Body::File(buffer) => Attributes {
+            mode: buffer.mode(),
+            ..file(buffer.len(), buffer.mtime())
+        },
+        Body::Link(target) => Attributes {
+            kind: Kind::Symlink,
+            size: target.len() as u64,
+            mode: LINK_MODE,
+            mtime: SystemTime::now(),
+        },
+    }
 }
 
 fn symlink(shared: &Shared, link: &AliasLink) -> Attributes {

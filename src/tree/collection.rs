@@ -15,6 +15,7 @@ use crate::model::{Error, ListOptions, PageRequest, VersionIndex, VersionSelecto
 /// One name: one request where it is not remembered. `vN` is a version; what the server finds under
 /// any other name (alias, digest, commit hash) is a link to one.
 pub(crate) async fn child(shared: &Arc<Shared>, dir: &Arc<CollectionDir>, file: &OsStr) -> Answer {
+    let dir = &shared.current(dir);
     let node = Node(Place::Collection(dir.clone()));
     let name = match Level::Collection.decode(file) {
         Decoded::Name(name) => name,
@@ -35,6 +36,7 @@ pub(crate) async fn version(
     dir: &Arc<CollectionDir>,
     index: VersionIndex,
 ) -> Answer {
+    let dir = &shared.current(dir);
     let key = join(&dir.key, &index.to_string());
     let (ask, dir) = (shared.clone(), dir.clone());
     shared
@@ -99,6 +101,7 @@ pub(crate) async fn page(
     request: &PageRequest,
 ) -> Result<PageOf, Error> {
     let at = Instant::now();
+    let dir = &shared.current(dir);
     let page = shared.hub.versions(&dir.path, options, request).await?;
     let mut children: Vec<Child> = Vec::with_capacity(page.items.len());
     for value in page.items.into_iter().filter(|value| value.is_committed()) {

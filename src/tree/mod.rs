@@ -8,20 +8,29 @@ mod address;
 mod alias;
 mod artifact_type;
 mod attributes;
+mod change;
 mod collection;
 mod content;
+mod draft;
 mod entity;
+mod forget;
 mod metadata;
 mod names;
 mod node;
 mod options;
+mod overlay;
 mod place;
 mod project;
+mod readings;
 mod resolve;
 mod root;
+mod save;
 mod shared;
 mod state;
+mod target;
+mod verbs;
 mod version;
+mod views;
 mod walk;
 mod xattr;
 
@@ -30,15 +39,20 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use change::{Adjust, Changes, Reason, Refused};
+pub use content::Survey;
+pub use draft::Draft;
 pub use node::{Attributes, Child, Freshness, Identity, Kind, Listing, Opened};
 pub use options::{MountState, Report, TreeOptions};
 pub use place::Node;
 
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{Blobs, Error, ErrorKind, Hub, ListOptions, NodePath, Upcoming};
 use content::{Following, manifest_content};
+use overlay::Body;
 use place::{ContentNode, Place};
 use root::README;
 use shared::{Answer, Shared, not_a_directory};
@@ -75,6 +89,21 @@ impl Tree {
         Ok(self.rooted().await?.1.clone())
     }
 
+    /// What the files of the version at the mount point are like; `None` where the root is no
+    /// content of one version. Reads its manifest.
+    ///
+    /// # Errors
+    /// What the data plane says.
+    pub async fn survey(&self, large_from: u64) -> Result<Option<Survey>, Error> {
+        let version = match &self.rooted().await?.0.0 {
+            Place::Files(version) => version,
+            Place::Content(node) => &node.version,
+            _ => return Ok(None),
+        };
+        let tree = self.shared.content(version).await?;
+        Ok(Some(tree.survey(large_from)))
+    }
+
     async fn rooted(&self) -> Result<&(Node, String), Error> {
         let root = &self.shared.root;
         root.get_or_try_init(|| address::mount_root(&self.shared))
@@ -96,13 +125,23 @@ impl Tree {
     /// [`ErrorKind::Invalid`] for what is no directory.
     pub fn list(&self, dir: &Node) -> Result<Box<dyn Listing>, Error> {
         let shared = self.shared.clone();
+        let dir = &shared.current_node(dir);
         Ok(match &dir.0 {
             Place::Files(version) => Box::new(ContentWalk::new(shared, version.clone(), 0)),
             Place::Content(node) if node.tree.is_directory(node.index) => {
                 Box::new(ContentWalk::new(shared, node.version.clone(), node.index))
             }
-            Place::Version(version) => Box::new(KnownWalk::version(version)),
+            Place::Version(version) => {
+                let mut nodes = version::children(version);
+                nodes.retain(|node| !self.shared.overlay.hides(node));
+                nodes.extend(self.shared.overlay.children(dir));
+                if self.shared.options.show_views {
+                    nodes.extend(views::of(dir));
+                }
+                Box::new(KnownWalk::new(nodes))
+            }
             Place::State(above) => Box::new(KnownWalk::new(state::files(above))),
+            Place::View(view) => views::list(&shared, view),
             _ if dir.kind() == Kind::Directory => Box::new(Walk::new(shared, dir.clone())),
             _ => return Err(not_a_directory(dir)),
         })
@@ -186,10 +225,12 @@ impl Tree {
     pub fn read_link(&self, node: &Node) -> Result<OsString, Error> {
         match &node.0 {
             Place::Alias(link) => Ok(link.target.to_string().into()),
-            _ => {
-                let message = "it is not a symbolic link";
-                Err(Error::new(ErrorKind::Invalid, node.path(), message))
-            }
+            Place::ViewLink(link) => Ok(link.target.clone().into()),
+            Place::Memory(memory) => match &memory.body {
+                Body::Link(target) => Ok(target.clone()),
+                Body::File(_) => Err(not_a_link(node)),
+            },
+            _ => Err(not_a_link(node)),
         }
     }
 
@@ -204,9 +245,21 @@ impl Tree {
         };
         match &node.0 {
             Place::Metadata(dir) => {
+                if let Some(draft) = self.shared.drafts.of(node) {
+                    return Ok(snapshot(draft.buffer.bytes().into(), true));
+                }
                 let rendered = metadata::render(&self.shared, dir).await?;
+                self.shared.readings.note(node, &rendered.value);
                 Ok(snapshot(rendered.bytes, false))
             }
+            Place::RunFile(run) => {
+                let rendered = views::run_file(&self.shared, run).await?;
+                Ok(snapshot(rendered.bytes, false))
+            }
+            Place::Memory(memory) => match &memory.body {
+                Body::File(buffer) => Ok(snapshot(buffer.bytes().into(), true)),
+                Body::Link(_) => Err(not_a_file(node)),
+            },
             Place::Readme(_) => Ok(snapshot(README.into(), false)),
             Place::StateFile(_, file) => {
                 let state = self.shared.options.state.as_deref();
@@ -220,10 +273,7 @@ impl Tree {
                 Ok(Opened::Blob { blob, size_unknown })
             }
             Place::Content(content) => self.open_content(node, content).await,
-            _ => {
-                let message = "it is not a regular file";
-                Err(Error::new(ErrorKind::Invalid, node.path(), message))
-            }
+            _ => Err(not_a_file(node)),
         }
     }
 
@@ -269,6 +319,19 @@ async fn lookup(shared: &Arc<Shared>, dir: &Node, name: &OsStr) -> Answer {
     if let Some(state) = state::child(shared, dir, name) {
         return shared.known(state);
     }
+    let dir = &shared.current_node(dir);
+    if dir.holds_memory() {
+        if let Some(memory) = shared.overlay.find(dir, name) {
+            let at_once = Freshness::For(Duration::ZERO);
+            return Ok((Some(Node(Place::Memory(memory))), at_once));
+        }
+        if name == dir.metadata_name() && shared.overlay.hides(&dir.metadata()) {
+            return Ok((None, Freshness::For(Duration::ZERO)));
+        }
+    }
+    if let Some(view) = views::of(dir).into_iter().find(|view| name == view.name()) {
+        return shared.known(view);
+    }
     if name == dir.metadata_name() && has_metadata(dir) {
         return shared.known(dir.metadata());
     }
@@ -288,6 +351,7 @@ async fn lookup(shared: &Arc<Shared>, dir: &Node, name: &OsStr) -> Answer {
             Ok(content_child(&tree, version, 0, name))
         }
         Place::Content(node) => Ok(content_child(&node.tree, &node.version, node.index, name)),
+        Place::View(view) => views::child(shared, view, name).await,
         Place::State(above) => {
             let file = state::files(above)
                 .into_iter()
@@ -296,6 +360,14 @@ async fn lookup(shared: &Arc<Shared>, dir: &Node, name: &OsStr) -> Answer {
         }
         _ => Err(not_a_directory(dir)),
     }
+}
+
+fn not_a_file(node: &Node) -> Error {
+    Error::new(ErrorKind::Invalid, node.path(), "it is not a regular file")
+}
+
+fn not_a_link(node: &Node) -> Error {
+    Error::new(ErrorKind::Invalid, node.path(), "it is not a symbolic link")
 }
 
 fn has_metadata(dir: &Node) -> bool {

@@ -168,7 +168,7 @@ pub(crate) fn escape_again(escaped: &str) -> String {
 }
 
 /// Undoes rules 1 to 3; `None` where the bytes are no UTF-8 or nothing is left.
-fn unescape(file: &str) -> Option<String> {
+pub(crate) fn unescape(file: &str) -> Option<String> {
     let bytes = file.as_bytes();
     let mut name = Vec::with_capacity(bytes.len());
     let mut at = 0;

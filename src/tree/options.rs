@@ -1,6 +1,7 @@
 //! What a tree is made with.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,14 @@ pub struct TreeOptions {
     pub show_views: bool,
     /// Whether an alias stays what it was when this tree first saw it.
     pub pin_aliases: bool,
+    /// Whether every change is refused.
+    pub read_only: bool,
+    /// Whether deletions are refused: of collections, versions, links and aliases.
+    pub no_delete: bool,
+    /// Whether a version is deleted though it has aliases.
+    pub delete_aliases: bool,
+    /// Where the mount is, absolute: what a link with an absolute target is read against.
+    pub mount_point: Option<PathBuf>,
     /// What `.wandbfs/` shows; no such directory without.
     pub state: Option<Arc<dyn MountState>>,
     /// What a path without entity means; the viewer's entity without.
@@ -60,6 +69,10 @@ impl Default for TreeOptions {
             ttl: DEFAULT_TTL,
             show_views: false,
             pin_aliases: false,
+            read_only: false,
+            no_delete: false,
+            delete_aliases: false,
+            mount_point: None,
             state: None,
             default_entity: None,
             default_project: None,
@@ -76,6 +89,10 @@ impl fmt::Debug for TreeOptions {
             .field("ttl", &self.ttl)
             .field("show_views", &self.show_views)
             .field("pin_aliases", &self.pin_aliases)
+            .field("read_only", &self.read_only)
+            .field("no_delete", &self.no_delete)
+            .field("delete_aliases", &self.delete_aliases)
+            .field("mount_point", &self.mount_point)
             .finish_non_exhaustive()
     }
 }

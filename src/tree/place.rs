@@ -7,10 +7,12 @@ use std::time::Instant;
 use super::alias::AliasLink;
 use super::content::ContentTree;
 use super::node::{Identity, Kind};
+use super::overlay::{Body, MemoryNode};
 use super::resolve::Weigh;
 use super::root::RootDir;
 use super::state::StateFile;
 use super::version::VersionDir;
+use super::views::{RUN_FILE, ViewDir, ViewLink};
 use crate::model::{
     Collection, CollectionPath, Entity, EntityName, Project, ProjectArtifactType, ProjectPath,
     TypePath,
@@ -46,6 +48,14 @@ pub(crate) enum Place {
     /// `.wandbfs`, with the directory that it is in.
     State(Arc<Node>),
     StateFile(Arc<Node>, StateFile),
+    /// A directory that is reached by name only.
+    View(Arc<ViewDir>),
+    /// A link in such a directory.
+    ViewLink(Arc<ViewLink>),
+    /// `run.json` in the directory of a run.
+    RunFile(Arc<ViewDir>),
+    /// What this mount alone has.
+    Memory(Arc<MemoryNode>),
 }
 
 /// A node below `files/`.
@@ -107,6 +117,10 @@ impl Node {
             Place::StateFile(_, file) => {
                 Identity::Named(format!("/.wandbfs/{}", file.name()).into())
             }
+            Place::Memory(node) => Identity::Named(format!("//memory/{}", node.id).into()),
+            Place::View(view) => Identity::Named(view.identity.clone()),
+            Place::ViewLink(link) => Identity::Named(link.identity()),
+            Place::RunFile(run) => Identity::Named(join(&run.identity, RUN_FILE)),
             Place::Metadata(_) | Place::Manifest(_) => {
                 let Identity::Named(dir) = self.parent().identity() else {
                     return self.parent().identity(); // metadata files lie in named directories only
@@ -119,10 +133,16 @@ impl Node {
     /// What it is to the kernel.
     pub fn kind(&self) -> Kind {
         match &self.0 {
-            Place::Alias(_) => Kind::Symlink,
-            Place::Metadata(_) | Place::Manifest(_) | Place::Readme(_) | Place::StateFile(..) => {
-                Kind::File
-            }
+            Place::Alias(_) | Place::ViewLink(_) => Kind::Symlink,
+            Place::Memory(node) => match node.body {
+                Body::File(_) => Kind::File,
+                Body::Link(_) => Kind::Symlink,
+            },
+            Place::Metadata(_)
+            | Place::Manifest(_)
+            | Place::Readme(_)
+            | Place::StateFile(..)
+            | Place::RunFile(_) => Kind::File,
             Place::Content(node) if !node.tree.is_directory(node.index) => Kind::File,
             _ => Kind::Directory,
         }
@@ -152,6 +172,10 @@ impl Node {
             Place::Alias(link) => Some(Node(Place::Collection(link.collection.clone()))),
             Place::Readme(root) => Some(Node(Place::Root(root.clone()))),
             Place::StateFile(dir, _) => Some(Node(Place::State(dir.clone()))),
+            Place::Memory(node) => Some(node.dir.clone()),
+            Place::View(view) => Some(view.parent.clone()),
+            Place::ViewLink(link) => Some(Node(Place::View(link.dir.clone()))),
+            Place::RunFile(run) => Some(Node(Place::View(run.clone()))),
         }
     }
 
@@ -172,7 +196,29 @@ impl Node {
             Place::Readme(_) => "README.md",
             Place::State(_) => super::names::STATE,
             Place::StateFile(_, file) => file.name(),
+            Place::Memory(node) => &node.name,
+            Place::View(view) => &view.name,
+            Place::ViewLink(link) => &link.name,
+            Place::RunFile(_) => RUN_FILE,
         }
+    }
+
+    /// Whether it exists in this mount only, as a file or link in memory.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.0, Place::Memory(_))
+    }
+
+    /// Whether it is a metadata file whose writing saves.
+    pub fn is_writable_metadata(&self) -> bool {
+        match &self.0 {
+            Place::Metadata(dir) => dir.holds_memory(),
+            _ => false,
+        }
+    }
+
+    /// Whether files and links in memory may lie in it: directories with a writable metadata file.
+    pub(crate) fn holds_memory(&self) -> bool {
+        matches!(self.0, Place::Collection(_) | Place::Version(_))
     }
 
     /// Path relative to the mount point, for logs; empty for the mount point itself.

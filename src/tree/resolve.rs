@@ -46,6 +46,8 @@ pub(crate) struct Recall<K: Hash + Eq, V: Clone> {
 struct Kept<K: Hash + Eq, V> {
     entries: LruCache<K, (Stamped<V>, usize)>,
     weight: usize,
+    /// When something was last forgotten: what was asked for earlier may be old.
+    floor: Option<Instant>,
 }
 
 impl<K, V> Recall<K, V>
@@ -59,6 +61,7 @@ where
             kept: Mutex::new(Kept {
                 entries: LruCache::unbounded(),
                 weight: 0,
+                floor: None,
             }),
             flights: Flights::default(),
             ttl,
@@ -86,6 +89,9 @@ where
         }
         let weight = stamped.value.weigh();
         let mut kept = self.kept.lock();
+        if kept.floor.is_some_and(|floor| stamped.at < floor) {
+            return;
+        }
         if kept
             .entries
             .peek(&key)
@@ -100,6 +106,26 @@ where
         while kept.weight > self.budget && kept.entries.len() > 1 {
             if let Some((_, (_, old))) = kept.entries.pop_lru() {
                 kept.weight -= old;
+            }
+        }
+    }
+
+    /// Forgets the answers to some questions, because this mount just changed them. Whoever asks from
+    /// now on gets a new answer, also when an old one is still on its way.
+    pub(crate) fn forget(&self, changed: impl Fn(&K) -> bool) {
+        let gone = self.flights.part_with(&changed);
+        drop(gone); // what a future holds may lock anything
+        let mut kept = self.kept.lock();
+        kept.floor = Some(Instant::now());
+        let old: Vec<K> = kept
+            .entries
+            .iter()
+            .filter(|(key, _)| changed(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in old {
+            if let Some((_, weight)) = kept.entries.pop(&key) {
+                kept.weight -= weight;
             }
         }
     }
@@ -154,6 +180,17 @@ impl<K: Hash + Eq, V: Clone> Default for Flights<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Flights<K, V> {
+    /// Lets nobody join these flights any more; who waits in them goes on.
+    fn part_with(&self, questions: impl Fn(&K) -> bool) -> Vec<Running<V>> {
+        let mut running = self.running.lock();
+        let keys: Vec<K> = running
+            .keys()
+            .filter(|key| questions(key))
+            .cloned()
+            .collect();
+        keys.iter().filter_map(|key| running.remove(key)).collect()
+    }
+
     fn join(&self, key: K, start: impl FnOnce() -> BoxFuture<'static, V>) -> Flight<'_, K, V> {
         let mut running = self.running.lock();
         let entry = running.entry(key.clone()).or_insert_with(|| Running {

@@ -12,9 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::content::{self, ContentTree};
+use super::draft::Drafts;
 use super::node::{Child, Freshness, Identity, Listing as _};
 use super::options::TreeOptions;
-use super::place::{Node, Place, join};
+use super::overlay::Overlay;
+use super::place::{CollectionDir, Node, Place, join};
+use super::readings::Readings;
 use super::resolve::{Recall, Stamped, Weigh};
 use super::version::VersionDir;
 use super::walk::Walk;
@@ -41,7 +44,7 @@ const ALIASES_BYTES: usize = 4 << 20;
 const ERRORS_KEPT: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
 /// A value serves the operation that fetched it even when the TTL is shorter than the operation.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
 /// One page of a listing.
 #[derive(Debug, Clone)]
@@ -67,7 +70,7 @@ impl Weigh for Arc<[String]> {
 /// Which page of which listing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PageKey {
-    dir: Identity,
+    pub(crate) dir: Identity,
     options: ListOptions,
     after: Option<Cursor>,
 }
@@ -84,9 +87,20 @@ pub(crate) struct Shared {
     /// With pinned aliases: each alias ever seen, by key. As many as the user looked at.
     pub(crate) pins: Mutex<HashMap<Arc<str>, Node>>,
     pub(crate) failures: Mutex<LruCache<Identity, String>>,
-    viewer: OnceCell<Viewer>,
-    answers: Recall<Arc<str>, Option<Node>>,
-    pages: Recall<PageKey, PageOf>,
+    /// Texts that are open for writing.
+    pub(crate) drafts: Drafts,
+    /// What this mount alone has.
+    pub(crate) overlay: Overlay,
+    /// What was last handed out of metadata files: the texts that edits start from.
+    pub(crate) readings: Readings,
+    /// Collections that this mount changed, by key, and when: older values do not count. Kept for a
+    /// TTL.
+    pub(crate) floors: Mutex<HashMap<Arc<str>, Instant>>,
+    /// Collections that this mount moved, by id: about 1 KB for each.
+    pub(crate) moved: Mutex<HashMap<String, Arc<CollectionDir>>>,
+    pub(crate) viewer: OnceCell<Viewer>,
+    pub(crate) answers: Recall<Arc<str>, Option<Node>>,
+    pub(crate) pages: Recall<PageKey, PageOf>,
     contents: Recall<Arc<str>, Arc<ContentTree>>,
     /// Versions whose odd keys were reported: one short text for each version that has some.
     reported: Mutex<HashSet<Arc<str>>>,
@@ -104,6 +118,11 @@ impl Shared {
             aliases: Recall::new(ALIASES_BYTES, ttl),
             pins: Mutex::default(),
             failures: Mutex::new(LruCache::new(ERRORS_KEPT)),
+            drafts: Drafts::default(),
+            overlay: Overlay::default(),
+            readings: Readings::default(),
+            floors: Mutex::default(),
+            moved: Mutex::default(),
             viewer: OnceCell::new(),
             answers: Recall::new(ANSWERS_BYTES, ttl),
             pages: Recall::new(PAGES_BYTES, ttl),

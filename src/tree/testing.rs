@@ -12,8 +12,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blobs;
+mod changes;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{Seek as _, Write as _};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,10 +28,11 @@ use tokio::sync::Semaphore;
 
 use super::{Tree, TreeOptions};
 use crate::model::{
-    ArtifactId, ArtifactVersion, Blobs, Collection, CollectionKind, CollectionName, CollectionPath,
-    Content, Cursor, Entity, EntityName, Error, ErrorKind, Hub, ListOptions, ManifestFile,
-    Membership, NodePath, OpenBlob, Origin, Page, PageRequest, Project, ProjectArtifactType,
-    ProjectPath, StoredAt, TypeName, TypePath, Upcoming, VersionIndex, VersionSelector, Viewer,
+    Applied, ArtifactId, ArtifactVersion, Collection, CollectionChange, CollectionKind,
+    CollectionName, CollectionPath, CreatedBy, Cursor, Entity, EntityName, Error, ErrorKind, Hub,
+    ListOptions, ManifestFile, Membership, NodePath, Page, PageRequest, Project,
+    ProjectArtifactType, ProjectPath, Run, RunArtifactsMode, RunPath, RunRef, SaveFailure,
+    StoredAt, TypeName, TypePath, VersionChange, VersionIndex, VersionSelector, Viewer,
 };
 
 /// Items per page where the request names no number.
@@ -61,6 +64,13 @@ struct Things {
     contents: HashMap<String, Bytes>,
     on_disk: BTreeSet<String>,
     repeat_cursors: bool,
+    runs: Vec<Run>,
+    /// Which run made or used which version.
+    lineage: Vec<(RunPath, RunArtifactsMode, ArtifactId)>,
+    /// Changes as they arrived.
+    sent: Vec<String>,
+    /// Options of the listings as they arrived.
+    asked: Vec<ListOptions>,
 }
 
 /// A manifest of stored files with these keys and contents.
@@ -402,9 +412,10 @@ impl Hub for World {
     async fn collections(
         &self,
         artifact_type: &TypePath,
-        _options: &ListOptions,
+        options: &ListOptions,
         page: &PageRequest,
     ) -> Result<Page<Collection>, Error> {
+        self.things.lock().asked.push(options.clone());
         self.request("collections").await?;
         let all = self.things.lock().collections.clone();
         let own = all
@@ -427,9 +438,10 @@ impl Hub for World {
     async fn versions(
         &self,
         collection: &CollectionPath,
-        _options: &ListOptions,
+        options: &ListOptions,
         page: &PageRequest,
     ) -> Result<Page<ArtifactVersion>, Error> {
+        self.things.lock().asked.push(options.clone());
         self.request("versions").await?;
         let all = self.things.lock().versions.clone();
         let own = all.into_iter().filter(|v| v.collection == *collection);
@@ -480,6 +492,98 @@ impl Hub for World {
         Ok(files.iter().map(url).collect())
     }
 
+    async fn runs(
+        &self,
+        project: &ProjectPath,
+        _options: &ListOptions,
+        page: &PageRequest,
+    ) -> Result<Page<Run>, Error> {
+        self.request("runs").await?;
+        Ok(self.page(self.runs_of(project), page))
+    }
+
+    async fn run(&self, run: &RunPath) -> Result<Option<Run>, Error> {
+        self.request("run").await?;
+        let found = self.runs_of(&run.project);
+        Ok(found.into_iter().find(|known| known.name == run.name))
+    }
+
+    async fn run_artifacts(
+        &self,
+        run: &RunPath,
+        mode: RunArtifactsMode,
+        page: &PageRequest,
+    ) -> Result<Page<ArtifactVersion>, Error> {
+        self.request("run_artifacts").await?;
+        Ok(self.page(self.artifacts_of(run, mode), page))
+    }
+
+    async fn used_by(&self, id: &ArtifactId, page: &PageRequest) -> Result<Page<RunRef>, Error> {
+        self.request("used_by").await?;
+        Ok(self.page(self.users_of(id), page))
+    }
+
+    async fn logged_by(&self, id: &ArtifactId) -> Result<Option<CreatedBy>, Error> {
+        self.request("logged_by").await?;
+        Ok(self.logger_of(id))
+    }
+
+    async fn save_collection(
+        &self,
+        collection: &Collection,
+        change: &CollectionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        self.request("save_collection").await?;
+        self.change_collection(&collection.id, change)
+    }
+
+    async fn delete_collection(&self, collection: &Collection) -> Result<(), Error> {
+        self.request("delete_collection").await?;
+        self.drop_collection(&collection.id)
+    }
+
+    async fn create_collection(
+        &self,
+        path: &CollectionPath,
+        _description: Option<&str>,
+    ) -> Result<Collection, Error> {
+        self.request("create_collection").await?;
+        Ok(self.add_portfolio(path))
+    }
+
+    async fn save_version(
+        &self,
+        version: &ArtifactVersion,
+        change: &VersionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        self.request("save_version").await?;
+        self.change_version(version, change)
+    }
+
+    async fn delete_version(
+        &self,
+        version: &ArtifactVersion,
+        delete_aliases: bool,
+    ) -> Result<(), Error> {
+        self.request("delete_version").await?;
+        self.drop_version(version, delete_aliases)
+    }
+
+    async fn link_version(
+        &self,
+        source: &ArtifactVersion,
+        target: &CollectionPath,
+        aliases: &[String],
+    ) -> Result<VersionIndex, Error> {
+        self.request("link_version").await?;
+        Ok(self.add_link(source, target, aliases))
+    }
+
+    async fn unlink_version(&self, version: &ArtifactVersion) -> Result<(), Error> {
+        self.request("unlink_version").await?;
+        self.drop_version(version, true)
+    }
+
     fn app_url(&self, path: &NodePath) -> Option<String> {
         match path {
             NodePath::Version {
@@ -489,82 +593,5 @@ impl Hub for World {
             } => Some(format!("http://app.test/{collection}/{selector}")),
             _ => Some("http://app.test/".into()),
         }
-    }
-}
-
-#[async_trait]
-impl Blobs for World {
-    async fn open(
-        &self,
-        content: &Content,
-        _upcoming: Option<Arc<dyn Upcoming>>,
-    ) -> Result<Arc<dyn OpenBlob>, Error> {
-        let (request, name, bytes) = self.source(content)?;
-        if self.things.lock().on_disk.insert(name.clone()) {
-            let fetched = self.request(request).await;
-            if fetched.is_err() {
-                self.things.lock().on_disk.remove(&name);
-            }
-            fetched?;
-        }
-        Ok(Arc::new(WorldBlob(bytes)))
-    }
-
-    fn cached(&self, content: &Content) -> f64 {
-        match self.source(content) {
-            Ok((_, name, _)) if self.things.lock().on_disk.contains(&name) => 1.0,
-            _ => 0.0,
-        }
-    }
-}
-
-impl World {
-    fn source(&self, content: &Content) -> Result<(&'static str, String, Bytes), Error> {
-        let things = self.things.lock();
-        let missing = |what: &str| Error::new(ErrorKind::NotFound, what, "no such bytes");
-        match &content.origin {
-            Origin::Manifest { artifact, .. } => {
-                let bytes = things.manifests.get(artifact).cloned();
-                let name = format!("manifest of {}", artifact.as_str());
-                let bytes = bytes.ok_or_else(|| missing(artifact.as_str()))?;
-                Ok(("manifest", name, bytes))
-            }
-            Origin::Stored(at) => {
-                let bytes = things.contents.get(&*at.path).cloned();
-                let bytes = bytes.ok_or_else(|| missing(&at.path))?;
-                Ok(("blob", at.path.to_string(), bytes))
-            }
-            Origin::Reference { url, .. } => {
-                let bytes = things.contents.get(&**url).cloned();
-                let bytes = bytes.ok_or_else(|| missing(url))?;
-                Ok(("blob", url.to_string(), bytes))
-            }
-        }
-    }
-}
-
-struct WorldBlob(Bytes);
-
-#[async_trait]
-impl OpenBlob for WorldBlob {
-    async fn read_at(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
-        let start = usize::try_from(offset).unwrap().min(self.0.len());
-        let end = (start + length as usize).min(self.0.len());
-        Ok(self.0.slice(start..end))
-    }
-
-    async fn len(&self) -> Result<u64, Error> {
-        Ok(self.0.len() as u64)
-    }
-
-    fn file(&self) -> Option<Arc<std::fs::File>> {
-        None
-    }
-
-    async fn whole_file(&self) -> Result<Arc<std::fs::File>, Error> {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&self.0).unwrap();
-        file.rewind().unwrap();
-        Ok(Arc::new(file))
     }
 }

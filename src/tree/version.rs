@@ -68,6 +68,11 @@ impl VersionDir {
         }
     }
 
+    /// Its collection.
+    pub(crate) fn collection(&self) -> &Arc<CollectionDir> {
+        &self.collection
+    }
+
     /// How it is reached.
     pub(crate) fn path(&self) -> &Arc<VersionPath> {
         &self.path
@@ -162,7 +167,7 @@ pub(crate) async fn refresh(
     shared: &Arc<Shared>,
     version: &Arc<VersionDir>,
 ) -> Result<Arc<VersionDir>, Error> {
-    if version.root.is_some() || shared.counts(version.at) {
+    if version.root.is_some() || shared.counts_in(&version.collection.key, version.at) {
         return Ok(version.clone());
     }
     let answer = collection::version(shared, &version.collection, version.path.index).await?;

@@ -22,6 +22,7 @@ use super::place::{Node, Place};
 use super::shared::{Shared, child_of};
 use super::state;
 use super::version;
+use super::views;
 use crate::model::{Cursor, Error, ErrorKind, ListOptions};
 
 /// Children per page of a content: about 200 KB of nodes at a time.
@@ -96,8 +97,13 @@ impl Walk {
             Place::Root(root) => vec![Node(Place::Readme(root.clone()))],
             _ => vec![self.dir.metadata()],
         };
+        if self.dir.holds_memory() {
+            nodes.retain(|node| !self.shared.overlay.hides(node));
+            nodes.extend(self.shared.overlay.children(&self.dir));
+        }
         if self.shared.options.show_views {
             nodes.extend(state::directory(&self.shared, &self.dir));
+            nodes.extend(views::of(&self.dir));
         }
         nodes.into_iter().map(child_of).collect()
     }
@@ -159,11 +165,6 @@ impl KnownWalk {
     pub(crate) fn new(nodes: Vec<Node>) -> Self {
         let children: Arc<[Child]> = nodes.into_iter().map(child_of).collect();
         Self(Some(children).filter(|children| !children.is_empty()))
-    }
-
-    /// What is in a version directory.
-    pub(crate) fn version(dir: &Arc<version::VersionDir>) -> Self {
-        Self::new(version::children(dir))
     }
 }
 

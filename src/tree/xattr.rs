@@ -81,6 +81,7 @@ pub(crate) fn id(node: &Node) -> Option<String> {
         Place::Collection(dir) => dir.value.as_ref().map(|value| value.id.clone()),
         Place::Version(version) => Some(version.value().id.as_str().to_owned()),
         Place::Alias(link) => Some(link.target_id.clone()),
+        Place::View(view) | Place::RunFile(view) => Some(view.run()?.id.clone()),
         _ => None,
     }
 }

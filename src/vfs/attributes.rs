@@ -43,6 +43,10 @@ impl Attr {
         if attributes.kind == Kind::File && options.read_only {
             mode &= !WRITE_BITS;
         }
+        // What can be written here can change at once, and no notification reaches the kernel
+        // before the answer to the rename that did it.
+        let writable = attributes.kind == Kind::File && mode & WRITE_BITS != 0;
+        let ttl = if writable { Duration::ZERO } else { ttl };
         Self {
             ino,
             kind: attributes.kind,
@@ -53,6 +57,11 @@ impl Attr {
             gid: options.gid,
             ttl,
         }
+    }
+
+    /// Whether it is a file that somebody can write.
+    pub(crate) fn is_writable_file(&self) -> bool {
+        self.kind == Kind::File && self.mode & WRITE_BITS != 0
     }
 
     /// Attributes for a place in a listing whose real ones are not known: never kept.
@@ -95,6 +104,7 @@ mod tests {
             gid: 2,
             umask,
             read_only,
+            allow_recursive_delete: false,
             xattrs: true,
             statfs_path: "/".into(),
         };

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::attributes::Attr;
 use super::cursor::{Cursor, DOTS};
 use super::errno::{Errno, Operation};
+use super::process::Caller;
 use super::{Vfs, lifetimes};
 use crate::tree::{Identity, Kind, Node};
 
@@ -48,6 +49,15 @@ impl Vfs {
     /// # Errors
     /// `ENOTDIR`, else by the table.
     pub async fn opendir(&self, ino: u64) -> Result<OpenDirectory, Errno> {
+        let directory = self.open_directory(ino).await?;
+        let immutable = matches!(directory.node.identity(), Identity::Content { .. });
+        self.inodes.lock().opened(ino);
+        let handle = self.directories.insert(directory);
+        Ok(OpenDirectory { handle, immutable })
+    }
+
+    /// A directory at its beginning, not in any table yet.
+    pub(super) async fn open_directory(&self, ino: u64) -> Result<Directory, Errno> {
         let node = self.node(Operation::Opendir, ino).await?;
         if node.kind() != Kind::Directory {
             return Err(Errno::ENOTDIR);
@@ -56,14 +66,11 @@ impl Vfs {
             .tree
             .list(&node)
             .map_err(|why| self.fail(Operation::Opendir, &node, None, &why))?;
-        let immutable = matches!(node.identity(), Identity::Content { .. });
-        self.inodes.lock().opened(ino);
-        let handle = self.directories.insert(Directory {
+        Ok(Directory {
             ino,
             node,
             cursor: Mutex::new(Cursor::new(listing)),
-        });
-        Ok(OpenDirectory { handle, immutable })
+        })
     }
 
     /// Entries from `offset` on, given to `add` until that says it is full or a page ends. Raises
@@ -75,15 +82,27 @@ impl Vfs {
         &self,
         handle: u64,
         offset: u64,
-        mut add: impl FnMut(DirEntry<'_>) -> bool + Send,
+        caller: Caller,
+        add: impl FnMut(DirEntry<'_>) -> bool + Send,
     ) -> Result<(), Errno> {
         let directory = self.directories.get(handle)?;
+        self.note_reader(&directory, offset, caller);
+        self.list(&directory, offset, add).await
+    }
+
+    /// Entries of an open directory.
+    pub(super) async fn list(
+        &self,
+        directory: &Directory,
+        offset: u64,
+        mut add: impl FnMut(DirEntry<'_>) -> bool + Send,
+    ) -> Result<(), Errno> {
         let mut cursor = directory.cursor.lock().await;
-        let Some((page, position)) = self.page(&directory, &mut cursor, offset).await? else {
-            self.dots(&directory, offset, &mut add);
+        let Some((page, position)) = self.page(directory, &mut cursor, offset).await? else {
+            self.dots(directory, offset, &mut add);
             return Ok(());
         };
-        if self.dots(&directory, offset, &mut add) {
+        if self.dots(directory, offset, &mut add) {
             return Ok(());
         }
         let first = offset.max(DOTS);
@@ -111,12 +130,24 @@ impl Vfs {
         &self,
         handle: u64,
         offset: u64,
-        mut add: impl FnMut(DirEntry<'_>, &Attr) -> bool + Send,
+        caller: Caller,
+        add: impl FnMut(DirEntry<'_>, &Attr) -> bool + Send,
     ) -> Result<(), Errno> {
         let directory = self.directories.get(handle)?;
+        self.note_reader(&directory, offset, caller);
+        self.list_plus(&directory, offset, add).await
+    }
+
+    /// Entries of an open directory, with attributes.
+    pub(super) async fn list_plus(
+        &self,
+        directory: &Directory,
+        offset: u64,
+        mut add: impl FnMut(DirEntry<'_>, &Attr) -> bool + Send,
+    ) -> Result<(), Errno> {
         let mut cursor = directory.cursor.lock().await;
-        let page = self.page(&directory, &mut cursor, offset).await?;
-        let full = self.dots(&directory, offset, &mut |entry| {
+        let page = self.page(directory, &mut cursor, offset).await?;
+        let full = self.dots(directory, offset, &mut |entry| {
             let attr = Attr::placeholder(entry.ino, Kind::Directory, &self.options);
             add(entry, &attr)
         });
@@ -160,6 +191,13 @@ impl Vfs {
         let directory = self.directories.remove(handle)?;
         self.inodes.lock().closed(directory.ino);
         Ok(())
+    }
+
+    /// Keeps who reads a directory, at the first reply of a walk.
+    fn note_reader(&self, directory: &Directory, offset: u64, caller: Caller) {
+        if offset == 0 && matches!(directory.node.identity(), Identity::Named(_)) {
+            self.note_listing(caller, directory.ino);
+        }
     }
 
     /// The page for an offset, after putting the cursor in its place.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::model::ErrorKind;
+use crate::tree::{Reason, Refused};
 
 /// An error number with its symbolic name. Zero cannot be made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,8 +29,8 @@ macro_rules! errnos {
 }
 
 errnos! {
-    EACCES EBADF EBUSY EINVAL EIO EISDIR ENODATA ENODEV ENOENT ENOSYS ENOTDIR EOPNOTSUPP EPERM
-    ERANGE EROFS ESTALE ETIMEDOUT
+    EACCES EBADF EBUSY EEXIST EINVAL EIO EISDIR ENODATA ENODEV ENOENT ENOSPC ENOSYS ENOTDIR
+    ENOTEMPTY EOPNOTSUPP EPERM ERANGE EROFS ESTALE ETIMEDOUT
 }
 
 impl Errno {
@@ -68,6 +69,28 @@ pub(crate) enum Operation {
     Opendir,
     /// Walking a directory.
     Readdir,
+    /// Making a file.
+    Create,
+    /// Writing to a file.
+    Write,
+    /// Setting attributes, the size among them.
+    Setattr,
+    /// Closing a descriptor: a save point.
+    Flush,
+    /// `fsync`: a save point.
+    Fsync,
+    /// The last close of an open file.
+    Release,
+    /// Making a directory.
+    Mkdir,
+    /// Removing a directory.
+    Rmdir,
+    /// Making a symbolic link.
+    Symlink,
+    /// Removing a file or a link.
+    Unlink,
+    /// Giving another name.
+    Rename,
 }
 
 impl Operation {
@@ -84,6 +107,17 @@ impl Operation {
             Self::Read => "read",
             Self::Opendir => "opendir",
             Self::Readdir => "readdir",
+            Self::Create => "create",
+            Self::Write => "write",
+            Self::Setattr => "setattr",
+            Self::Flush => "flush",
+            Self::Fsync => "fsync",
+            Self::Release => "release",
+            Self::Mkdir => "mkdir",
+            Self::Rmdir => "rmdir",
+            Self::Symlink => "symlink",
+            Self::Unlink => "unlink",
+            Self::Rename => "rename",
         }
     }
 }
@@ -105,6 +139,19 @@ pub(crate) fn errno_of(operation: Operation, kind: ErrorKind) -> Errno {
         ErrorKind::Busy => Errno::EBUSY,
         ErrorKind::Unsupported => Errno::EOPNOTSUPP,
         ErrorKind::NotPermitted => Errno::EPERM,
+    }
+}
+
+/// The errno of a change that was refused: what POSIX has a word for, else by its kind.
+pub(crate) fn errno_of_refusal(operation: Operation, why: &Refused) -> Errno {
+    match why.reason {
+        Reason::ByKind => errno_of(operation, why.error.kind()),
+        Reason::Exists => Errno::EEXIST,
+        Reason::NotEmpty => Errno::ENOTEMPTY,
+        Reason::NotDirectory => Errno::ENOTDIR,
+        Reason::IsDirectory => Errno::EISDIR,
+        Reason::ReadOnly => Errno::EROFS,
+        Reason::NoSpace => Errno::ENOSPC,
     }
 }
 

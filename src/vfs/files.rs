@@ -7,14 +7,33 @@ use bytes::Bytes;
 
 use super::Vfs;
 use super::errno::{Errno, Operation};
-use crate::model::ErrorKind;
+use super::writing::{Intent, Writer};
+use crate::model::{ErrorKind, OpenBlob};
 use crate::tree::{Kind, Node, Opened};
 
 /// An open regular file.
 pub(super) struct File {
-    ino: u64,
-    node: Node,
-    opened: Opened,
+    pub(super) ino: u64,
+    pub(super) node: Node,
+    pub(super) source: Source,
+}
+
+/// Where its bytes come from.
+pub(super) enum Source {
+    /// Bytes that stay as they were at the open.
+    Opened(Opened),
+    /// Bytes that are being written.
+    Draft(Writer),
+}
+
+impl File {
+    /// Its content, where it is one.
+    pub(super) fn blob(&self) -> Option<&Arc<dyn OpenBlob>> {
+        match &self.source {
+            Source::Opened(Opened::Blob { blob, .. }) => Some(blob),
+            Source::Opened(Opened::Snapshot { .. }) | Source::Draft(_) => None,
+        }
+    }
 }
 
 /// What the kernel may do with the pages of an open file.
@@ -39,18 +58,38 @@ pub struct OpenFile {
     pub handle: u64,
     /// What may be cached.
     pub caching: Caching,
+    /// Whether its closes must be told, because they save.
+    pub writing: bool,
 }
 
 impl Vfs {
     /// Opens a file. Costs no request for content: its first read does.
     ///
     /// # Errors
-    /// `EROFS` for `writing` (any of write access and truncation), else by the table.
-    pub async fn open(&self, ino: u64, writing: bool) -> Result<OpenFile, Errno> {
-        if writing {
-            return Err(Errno::EROFS);
-        }
+    /// `EROFS` for writing to what can never be written, else by the table.
+    pub async fn open(&self, ino: u64, intent: Intent) -> Result<OpenFile, Errno> {
         let node = self.node(Operation::Open, ino).await?;
+        let is_file = node.kind() == Kind::File;
+        if is_file && let Some(draft) = self.open_draft(ino, &node, intent).await? {
+            return Ok(draft);
+        }
+        let (file, caching) = self.open_node(ino, node).await?;
+        self.inodes.lock().opened(ino);
+        let handle = self.files.insert(file);
+        Ok(OpenFile {
+            handle,
+            caching,
+            writing: false,
+        })
+    }
+
+    /// A file, not in any table yet.
+    pub(super) async fn open_file(&self, ino: u64) -> Result<(File, Caching), Errno> {
+        let node = self.node(Operation::Open, ino).await?;
+        self.open_node(ino, node).await
+    }
+
+    async fn open_node(&self, ino: u64, node: Node) -> Result<(File, Caching), Errno> {
         match node.kind() {
             Kind::File => {}
             Kind::Directory => return Err(Errno::EISDIR),
@@ -62,9 +101,8 @@ impl Vfs {
             .await
             .map_err(|why| self.fail(Operation::Open, &node, None, &why))?;
         let caching = caching_of(&opened);
-        self.inodes.lock().opened(ino);
-        let handle = self.files.insert(File { ino, node, opened });
-        Ok(OpenFile { handle, caching })
+        let source = Source::Opened(opened);
+        Ok((File { ino, node, source }, caching))
     }
 
     /// Bytes `offset .. offset + size`, shorter only at the end of the file. A slice of what is in
@@ -75,31 +113,34 @@ impl Vfs {
     /// the page cache.
     pub async fn read(&self, handle: u64, offset: u64, size: u32) -> Result<Bytes, Errno> {
         let file = self.files.get(handle)?;
-        match &file.opened {
-            Opened::Snapshot { bytes, .. } => {
+        self.read_file(&file, offset, size).await
+    }
+
+    /// Bytes of an open file.
+    pub(super) async fn read_file(
+        &self,
+        file: &File,
+        offset: u64,
+        size: u32,
+    ) -> Result<Bytes, Errno> {
+        match &file.source {
+            Source::Draft(writer) => Ok(Self::read_draft(writer, offset, size)),
+            Source::Opened(Opened::Snapshot { bytes, .. }) => {
                 let start = usize::try_from(offset).map_or(bytes.len(), |at| at.min(bytes.len()));
                 let end = start.saturating_add(size as usize).min(bytes.len());
                 Ok(bytes.slice(start..end))
             }
-            Opened::Blob { blob, .. } => blob.read_at(offset, size).await.map_err(|why| {
-                if why.kind() == ErrorKind::Corrupt
-                    && let Some(kernel) = self.kernel.get()
-                {
-                    kernel.drop_pages(file.ino);
-                }
-                self.fail(Operation::Read, &file.node, None, &why)
-            }),
+            Source::Opened(Opened::Blob { blob, .. }) => {
+                blob.read_at(offset, size).await.map_err(|why| {
+                    if why.kind() == ErrorKind::Corrupt
+                        && let Some(kernel) = self.kernel.get()
+                    {
+                        kernel.drop_pages(file.ino);
+                    }
+                    self.fail(Operation::Read, &file.node, None, &why)
+                })
+            }
         }
-    }
-
-    /// Closes a file.
-    ///
-    /// # Errors
-    /// `EBADF` for an unknown handle.
-    pub fn release(&self, handle: u64) -> Result<(), Errno> {
-        let file = self.files.remove(handle)?;
-        self.inodes.lock().closed(file.ino);
-        Ok(())
     }
 }
 

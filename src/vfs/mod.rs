@@ -11,6 +11,7 @@
 //! kernel sends one readdir per handle at a time, so nobody queues behind it.
 
 mod attributes;
+mod changes;
 mod cursor;
 mod directories;
 mod errno;
@@ -18,9 +19,13 @@ mod files;
 mod handles;
 mod inodes;
 mod lifetimes;
+mod listed;
 mod mutations;
 mod nodes;
 mod options;
+mod process;
+mod unopened;
+mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -32,10 +37,14 @@ pub use files::{Caching, OpenFile};
 pub use mutations::Mutation;
 pub use nodes::Statfs;
 pub use options::VfsOptions;
+pub use process::Caller;
+pub use writing::{Created, Intent, NewAttributes, Unsaved};
 
 use std::ffi::OsStr;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tracing::{debug, error, info, warn};
 
@@ -45,6 +54,7 @@ use crate::tree::{Identity, Node, Tree};
 use errno::{Operation, errno_of};
 use handles::Handles;
 use inodes::{Inodes, Known, NodeLike};
+use listed::Listed;
 
 /// What the kernel keeps for us and can be asked to drop. Calls must return at once: they only
 /// hand over to whoever talks to the kernel.
@@ -53,6 +63,8 @@ pub trait KernelCache: Send + Sync + 'static {
     fn drop_pages(&self, ino: u64);
     /// Drops a name in a directory, and with it, in time, the inode behind it.
     fn drop_entry(&self, parent: u64, name: &OsStr);
+    /// Resolves once everything asked before has been done or given up.
+    fn settled(&self) -> BoxFuture<'static, ()>;
 }
 
 /// The file system.
@@ -63,7 +75,10 @@ pub struct Vfs {
     inodes: Mutex<Inodes<Node>>,
     files: Handles<files::File>,
     directories: Handles<directories::Directory>,
+    unopened: Arc<unopened::Unopened>,
     kernel: OnceLock<Arc<dyn KernelCache>>,
+    listed: Listed,
+    pending_saves: AtomicUsize,
 }
 
 impl NodeLike for Node {
@@ -95,7 +110,10 @@ impl Vfs {
             inodes: Mutex::new(Inodes::new(root)),
             files: Handles::default(),
             directories: Handles::default(),
+            unopened: Arc::default(),
             kernel: OnceLock::new(),
+            listed: Listed::default(),
+            pending_saves: AtomicUsize::new(0),
         }))
     }
 
@@ -106,7 +124,7 @@ impl Vfs {
 
     /// Open files and directories.
     pub fn open_handles(&self) -> usize {
-        self.files.len() + self.directories.len()
+        self.files.len() + self.directories.len() + self.unopened.len()
     }
 
     /// The node behind a number. At once, except for content whose manifest the tree has dropped
@@ -141,13 +159,7 @@ impl Vfs {
     /// The one place where a failure becomes an errno. A missing node is an answer, not a failure.
     fn fail(&self, operation: Operation, node: &Node, name: Option<&OsStr>, why: &Error) -> Errno {
         let errno = errno_of(operation, why.kind());
-        let mut path = node.path();
-        if let Some(name) = name {
-            if !path.is_empty() {
-                path.push('/');
-            }
-            path.push_str(&name.to_string_lossy());
-        }
+        let path = changes::path_of(node, name);
         let (op, message) = (operation.name(), why.chain());
         match why.kind() {
             ErrorKind::NotFound => {

@@ -1,32 +1,17 @@
-//! Everything that would change something. This mount changes nothing, so each is `EROFS`; the
-//! kernel never retries that, and every tool has a clear sentence for it.
+//! What no part of this file system can have, whoever asks.
 
 use super::Vfs;
 use super::errno::Errno;
+use super::inodes::Known;
+use crate::tree::Identity;
 
 /// What was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
-    /// Attributes, truncation included.
-    Setattr,
     /// A special file.
     Mknod,
-    /// A directory.
-    Mkdir,
-    /// Removal of a file or link.
-    Unlink,
-    /// Removal of a directory.
-    Rmdir,
-    /// A symbolic link.
-    Symlink,
-    /// A new name for a node.
-    Rename,
     /// A hard link.
     Link,
-    /// A new file.
-    Create,
-    /// New bytes.
-    Write,
     /// Reserved space.
     Fallocate,
     /// An extended attribute.
@@ -36,9 +21,20 @@ pub enum Mutation {
 }
 
 impl Vfs {
-    /// Refuses a change of the node `ino` or, for names, in the directory `ino`.
+    /// The errno for a change that is never possible: `EROFS` in content, else what other file
+    /// systems say that lack it, so that `cp -p` and editors pass over it.
     pub fn refuse(&self, mutation: Mutation, ino: u64) -> Errno {
-        tracing::debug!(?mutation, ino, "refused: read-only");
-        Errno::EROFS
+        tracing::debug!(?mutation, ino, "refused: there is no such thing here");
+        let known = self.inodes.lock().known(ino);
+        let content = match known {
+            Some(Known::Content { .. }) => true,
+            Some(Known::Node(node)) => matches!(node.identity(), Identity::Content { .. }),
+            None => false,
+        };
+        match mutation {
+            _ if content || self.options.read_only => Errno::EROFS,
+            Mutation::Mknod | Mutation::Link => Errno::EPERM,
+            Mutation::Fallocate | Mutation::Setxattr | Mutation::Removexattr => Errno::EOPNOTSUPP,
+        }
     }
 }

@@ -60,10 +60,9 @@ impl Vfs {
         };
         let (attributes, kept) = self.tree.attributes(&node).await.map_err(fail)?;
         let ino = self.remember(&node);
-        Ok(Entry::Present {
-            attr: Attr::new(ino, &attributes, lifetimes::of_present(kept), &self.options),
-            ttl: lifetimes::of_present(freshness),
-        })
+        let attr = Attr::new(ino, &attributes, lifetimes::of_present(kept), &self.options);
+        let ttl = self.name_ttl(&attr, freshness);
+        Ok(Entry::Present { attr, ttl })
     }
 
     /// The kernel takes back `lookups` of a node.
@@ -105,11 +104,15 @@ impl Vfs {
     /// `access(2)`, where the kernel does not check modes itself.
     ///
     /// # Errors
-    /// `EROFS` for writing, `EACCES` for executing a file that has no such bit.
+    /// `EROFS` for writing what can never be written, `EACCES` for executing a file that has no
+    /// such bit.
     pub async fn access(&self, ino: u64, mask: i32) -> Result<(), Errno> {
         let node = self.node(Operation::Access, ino).await?;
         if mask & WANTS_WRITE != 0 {
-            return Err(Errno::EROFS);
+            let node = self.changeable(Operation::Access, ino).await?;
+            if node.kind() == Kind::File && !self.getattr(ino).await?.is_writable_file() {
+                return Err(Errno::EROFS);
+            }
         }
         // No file of an artifact carries an execute bit: manifests do not record modes.
         if mask & WANTS_EXECUTE != 0 && node.kind() == Kind::File {

@@ -11,8 +11,10 @@ pub struct VfsOptions {
     pub gid: u32,
     /// Permission bits to take away.
     pub umask: u16,
-    /// Shows writable files as read-only.
+    /// Refuses every change and shows writable files as read-only.
     pub read_only: bool,
+    /// Lets a process remove what it has listed itself.
+    pub allow_recursive_delete: bool,
     /// Serves extended attributes; without, the kernel is told once that there are none.
     pub xattrs: bool,
     /// A path on the disk whose free space `statfs` reports: the cache directory. It need not exist

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::inodes::ROOT;
-use super::{Attr, Caching, Entry, Errno, KernelCache, Vfs, VfsOptions};
+use super::{Attr, Caching, Caller, Entry, Errno, Intent, KernelCache, Vfs, VfsOptions};
 use crate::model::{Blobs, Content, Error, ErrorKind, OpenBlob, Origin, Upcoming};
 use crate::telemetry::Meter;
 use crate::tree::testing::{World, manifest};
@@ -19,12 +20,16 @@ use crate::tree::{Kind, Tree, TreeOptions};
 
 const COLLECTION: &str = "e/p/t/c";
 
+/// A process that cannot be seen.
+const NOBODY: Caller = Caller(0);
+
 async fn vfs_over(tree: Tree) -> (Arc<Vfs>, Arc<Meter>) {
     let options = VfsOptions {
         uid: 1,
         gid: 2,
         umask: 0,
         read_only: false,
+        allow_recursive_delete: false,
         xattrs: true,
         statfs_path: "/".into(),
     };
@@ -60,7 +65,7 @@ async fn enter(vfs: &Vfs, path: &str) -> Attr {
 /// One reply of at most `room` entries: names with the offsets behind them.
 async fn reply(vfs: &Vfs, handle: u64, offset: u64, room: usize) -> Vec<(OsString, u64)> {
     let mut entries = Vec::new();
-    vfs.readdir(handle, offset, |entry| {
+    vfs.readdir(handle, offset, NOBODY, |entry| {
         let full = entries.len() == room;
         if !full {
             entries.push((entry.name.to_owned(), entry.next_offset));
@@ -136,14 +141,14 @@ async fn attributes_come_with_a_listing_for_no_more_requests() {
         loop {
             let before = offset;
             let result = if plus {
-                vfs.readdirplus(handle, offset, |entry, attr| {
+                vfs.readdirplus(handle, offset, NOBODY, |entry, attr| {
                     assert_eq!((entry.ino, entry.kind), (attr.ino, attr.kind));
                     offset = entry.next_offset;
                     false
                 })
                 .await
             } else {
-                vfs.readdir(handle, offset, |entry| {
+                vfs.readdir(handle, offset, NOBODY, |entry| {
                     offset = entry.next_offset;
                     false
                 })
@@ -189,7 +194,7 @@ async fn a_large_version_is_walked_once_in_small_replies() {
     let (mut offset, mut replies, mut seen) = (0, 0, 0);
     loop {
         let (before, mut room) = (offset, 30);
-        vfs.readdirplus(opened.handle, offset, |entry, _| {
+        vfs.readdirplus(opened.handle, offset, NOBODY, |entry, _| {
             let full = room == 0;
             if !full {
                 room -= 1;
@@ -217,7 +222,7 @@ async fn only_entries_that_were_taken_count_as_looked_up() {
     let dir = enter(&vfs, COLLECTION).await;
     let handle = vfs.opendir(dir.ino).await.unwrap().handle;
     let (mut taken, mut refused) = (Vec::new(), None);
-    vfs.readdirplus(handle, 0, |entry, _| {
+    vfs.readdirplus(handle, 0, NOBODY, |entry, _| {
         if taken.len() == 4 {
             refused = Some(entry.ino);
             return true;
@@ -247,7 +252,7 @@ async fn the_parent_of_an_entry_is_named_by_its_own_number() {
         dots.push(entry.ino);
         dots.len() == 2
     };
-    vfs.readdir(handle, 0, take_two).await.unwrap();
+    vfs.readdir(handle, 0, NOBODY, take_two).await.unwrap();
     assert_eq!(dots, [dir.ino, parent.ino]);
 }
 
@@ -278,8 +283,12 @@ async fn a_file_is_read_in_pieces_until_it_is_closed() {
     let world = world_of(1);
     let vfs = vfs_of(&world).await;
     let file = enter(&vfs, "e/p/t/c/v0/files/a/b").await;
-    assert_eq!(vfs.open(file.ino, true).await.unwrap_err(), Errno::EROFS);
-    let open = vfs.open(file.ino, false).await.unwrap();
+    let writing = Intent {
+        write: true,
+        ..Intent::READ
+    };
+    assert_eq!(vfs.open(file.ino, writing).await.unwrap_err(), Errno::EROFS);
+    let open = vfs.open(file.ino, Intent::READ).await.unwrap();
     assert!(matches!(open.caching, Caching::UntilNextOpen));
     assert_eq!(vfs.read(open.handle, 1, 3).await.unwrap(), "ell");
     assert_eq!(vfs.read(open.handle, 4, 100).await.unwrap(), "o");
@@ -288,9 +297,9 @@ async fn a_file_is_read_in_pieces_until_it_is_closed() {
     // The kernel may forget a file that is open; it stays known.
     vfs.forget(file.ino, 100);
     assert_eq!(vfs.getattr(file.ino).await.unwrap().size, 5);
-    vfs.release(open.handle).unwrap();
+    assert!(vfs.release(open.handle).unwrap().is_none());
     assert_eq!(vfs.read(open.handle, 0, 1).await, Err(Errno::EBADF));
-    assert_eq!(vfs.release(open.handle), Err(Errno::EBADF));
+    assert_eq!(vfs.release(open.handle).err(), Some(Errno::EBADF));
 }
 
 /// A data plane whose stored contents all fail their digest.
@@ -339,6 +348,10 @@ impl KernelCache for Dropped {
         self.0.lock().push(ino);
     }
     fn drop_entry(&self, _: u64, _: &OsStr) {}
+
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
 }
 
 #[tokio::test]
@@ -350,7 +363,7 @@ async fn bytes_that_fail_their_digest_leave_the_page_cache() {
     let kernel = Arc::new(Dropped::default());
     vfs.attach_kernel(kernel.clone());
     let file = enter(&vfs, "e/p/t/c/v0/files/a/b").await;
-    let open = vfs.open(file.ino, false).await.unwrap();
+    let open = vfs.open(file.ino, Intent::READ).await.unwrap();
     assert_eq!(vfs.read(open.handle, 0, 5).await, Err(Errno::EIO));
     assert_eq!(*kernel.0.lock(), [file.ino]);
     assert_eq!(meter.errors(), 1);

@@ -41,6 +41,8 @@ paths! {
     CreatedByOf { created_by: wire::Initiator }
     RunAnswer<T> { project: ProjectOfRun<T> }
     ProjectOfRun<T> { run: T }
+    ProjectRunsAnswer { project: RunsOf }
+    RunsOf { runs: Connection<wire::Run> }
     RegistryAnswer { entity: EntityOfProject }
     EntityOfProject { project: wire::Project }
     OrganizationAnswer<T> { organization: OrganizationOf<T> }

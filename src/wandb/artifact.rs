@@ -12,7 +12,8 @@ use super::project::{invalid, not_found};
 use super::wire;
 use crate::model::{
     self, ArtifactId, ArtifactVersion, CollectionName, CollectionPath, CreatedBy, Error, ErrorKind,
-    Hub, LinkedVersion, ListOptions, NodePath, RunRef, TypeName, VersionSelector,
+    Hub, LinkedVersion, ListOptions, NodePath, Page, PageRequest, RunRef, TypeName, VersionChange,
+    VersionSelector,
 };
 use serde_json::json;
 
@@ -44,6 +45,8 @@ pub struct Artifact {
     pub(crate) value: ArtifactVersion,
     /// What it was asked by; `vN` without.
     asked: Option<VersionSelector>,
+    /// What was set and not saved yet.
+    pub(super) draft: VersionChange,
 }
 
 singular!(Artifact around ArtifactVersion);
@@ -58,6 +61,7 @@ impl Artifact {
             client,
             value,
             asked,
+            draft: VersionChange::default(),
         }
     }
 
@@ -126,10 +130,10 @@ impl Artifact {
         let path = &self.value.collection;
         let found = Hub::collection(&self.client, path).await?;
         let missing = || not_found(path.to_string(), "there is no such collection");
-        Ok(ArtifactCollection {
-            client: self.client.clone(),
-            value: found.ok_or_else(missing)?,
-        })
+        Ok(ArtifactCollection::new(
+            self.client.clone(),
+            found.ok_or_else(missing)?,
+        ))
     }
 
     /// Its files as the server lists them.
@@ -145,15 +149,7 @@ impl Artifact {
         let (client, id, node) = (self.client.clone(), self.id.clone(), self.qualified_name());
         let runs = Paginator::new(move |page| {
             let (client, id, node) = (client.clone(), id.clone(), node.clone());
-            async move {
-                let (operation, asked) = (op::ARTIFACT_USED_BY, json!({ "id": id.as_str() }));
-                let asked = listing(asked, &page, LINEAGE_PER_PAGE, &ListOptions::default());
-                let answer = client
-                    .execute::<ArtifactAnswer<UsedByOf>>(operation, &node, asked)
-                    .await?;
-                let runs = answer.artifact.and_then(|artifact| artifact.used_by);
-                page_of(operation, &node, runs, |run| run_ref(run.name, run.project))
-            }
+            async move { client.page_of_used_by(&id, &node, &page).await }
         });
         everything(runs).await
     }
@@ -163,22 +159,9 @@ impl Artifact {
     /// # Errors
     /// What the request failed of.
     pub async fn logged_by(&self) -> Result<Option<CreatedBy>, Error> {
-        let asked = variables(json!({ "id": self.id.as_str() }));
-        let answer = self
-            .client
-            .execute::<ArtifactAnswer<CreatedByOf>>(
-                op::ARTIFACT_CREATED_BY,
-                &self.qualified_name(),
-                asked,
-            )
-            .await?;
-        let creator = answer.artifact.and_then(|artifact| artifact.created_by);
-        Ok(
-            creator.and_then(|creator| match creator.typename.as_deref() {
-                Some("User") => creator.username.map(CreatedBy::User),
-                _ => run_ref(creator.name, creator.project).map(CreatedBy::Run),
-            }),
-        )
+        self.client
+            .creator_of(&self.id, &self.qualified_name())
+            .await
     }
 
     /// The portfolios that link it, all of them: a request per 500. Up to 500 came along in the
@@ -187,22 +170,7 @@ impl Artifact {
     /// # Errors
     /// What a request failed of.
     pub async fn linked_artifacts(&self) -> Result<Vec<LinkedVersion>, Error> {
-        let (client, id, node) = (self.client.clone(), self.id.clone(), self.qualified_name());
-        let links = Paginator::new(move |page| {
-            let (client, id, node) = (client.clone(), id.clone(), node.clone());
-            async move {
-                let (operation, asked) = (op::FETCH_LINKED_ARTIFACTS, json!({ "id": id.as_str() }));
-                let asked = listing(asked, &page, LINEAGE_PER_PAGE, &ListOptions::default());
-                let answer = client
-                    .execute::<ArtifactAnswer<MembershipsOf>>(operation, &node, asked)
-                    .await?;
-                let found = answer
-                    .artifact
-                    .and_then(|artifact| artifact.artifact_memberships);
-                page_of(operation, &node, found, convert::linked)
-            }
-        });
-        everything(links).await
+        self.client.links_of(&self.id, &self.qualified_name()).await
     }
 
     /// The version in its own sequence, which for a link is another node: 1 request.
@@ -220,6 +188,67 @@ impl Artifact {
             ));
         }
         self.client.artifact(&name).await
+    }
+}
+
+impl Client {
+    /// One page of the runs that use a version.
+    pub(crate) async fn page_of_used_by(
+        &self,
+        id: &ArtifactId,
+        node: &str,
+        page: &PageRequest,
+    ) -> Result<Page<RunRef>, Error> {
+        let (operation, asked) = (op::ARTIFACT_USED_BY, json!({ "id": id.as_str() }));
+        let asked = listing(asked, page, LINEAGE_PER_PAGE, &ListOptions::default());
+        let answer = self
+            .execute::<ArtifactAnswer<UsedByOf>>(operation, node, asked)
+            .await?;
+        let runs = answer.artifact.and_then(|artifact| artifact.used_by);
+        page_of(operation, node, runs, |run| run_ref(run.name, run.project))
+    }
+
+    /// Who made a version.
+    pub(crate) async fn creator_of(
+        &self,
+        id: &ArtifactId,
+        node: &str,
+    ) -> Result<Option<CreatedBy>, Error> {
+        let asked = variables(json!({ "id": id.as_str() }));
+        let answer = self
+            .execute::<ArtifactAnswer<CreatedByOf>>(op::ARTIFACT_CREATED_BY, node, asked)
+            .await?;
+        let creator = answer.artifact.and_then(|artifact| artifact.created_by);
+        Ok(
+            creator.and_then(|creator| match creator.typename.as_deref() {
+                Some("User") => creator.username.map(CreatedBy::User),
+                _ => run_ref(creator.name, creator.project).map(CreatedBy::Run),
+            }),
+        )
+    }
+
+    /// The portfolios that link a version, all of them.
+    pub(crate) async fn links_of(
+        &self,
+        id: &ArtifactId,
+        node: &str,
+    ) -> Result<Vec<LinkedVersion>, Error> {
+        let (client, id, node) = (self.clone(), id.clone(), node.to_owned());
+        let links = Paginator::new(move |page| {
+            let (client, id, node) = (client.clone(), id.clone(), node.clone());
+            async move {
+                let (operation, asked) = (op::FETCH_LINKED_ARTIFACTS, json!({ "id": id.as_str() }));
+                let asked = listing(asked, &page, LINEAGE_PER_PAGE, &ListOptions::default());
+                let answer = client
+                    .execute::<ArtifactAnswer<MembershipsOf>>(operation, &node, asked)
+                    .await?;
+                let found = answer
+                    .artifact
+                    .and_then(|artifact| artifact.artifact_memberships);
+                page_of(operation, &node, found, convert::linked)
+            }
+        });
+        everything(links).await
     }
 }
 

@@ -77,10 +77,10 @@ impl ArtifactType {
         };
         let found = Hub::collection(&self.client, &path).await?;
         let missing = || not_found(path.to_string(), "there is no such collection");
-        Ok(ArtifactCollection {
-            client: self.client.clone(),
-            value: found.ok_or_else(missing)?,
-        })
+        Ok(ArtifactCollection::new(
+            self.client.clone(),
+            found.ok_or_else(missing)?,
+        ))
     }
 
     /// Its collections, filtered and ordered by the server (protocol §5).
@@ -90,10 +90,7 @@ impl ArtifactType {
             let (client, path, options) = (client.clone(), path.clone(), options.clone());
             async move {
                 let found = Hub::collections(&client, &path, &options, &page).await?;
-                Ok(found.map(|value| ArtifactCollection {
-                    client: client.clone(),
-                    value,
-                }))
+                Ok(found.map(|value| ArtifactCollection::new(client.clone(), value)))
             }
         })
     }

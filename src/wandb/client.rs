@@ -11,10 +11,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use super::answers::ViewerAnswer;
 use super::auth::Authorization;
 use super::failure::Failure;
-use super::operations::{Operation, SERVER_FEATURES_QUERY};
-use super::transport::{Transport, Variables};
+use super::operations::{GET_VIEWER, Operation, SERVER_FEATURES_QUERY};
+use super::transport::{Repeat, Transport, Variables};
 use super::wire;
 use crate::model::{EntityName, Error};
 use crate::telemetry::Meter;
@@ -78,6 +79,8 @@ struct Inner {
     transport: Transport,
     meter: Arc<Meter>,
     features: OnceCell<BTreeSet<String>>,
+    /// Login name of the signed-in user.
+    user: OnceCell<String>,
     /// Display names of organisations by their entity, for addresses of registries in the app.
     organizations: Mutex<HashMap<EntityName, String>>,
 }
@@ -112,6 +115,7 @@ impl Client {
             transport,
             meter,
             features: OnceCell::new(),
+            user: OnceCell::new(),
             organizations: Mutex::default(),
         };
         Ok(Self {
@@ -167,10 +171,39 @@ impl Client {
         node: &str,
         variables: Variables,
     ) -> Result<T, Failure> {
+        self.execute_repeating(operation, node, variables, Repeat::Freely)
+            .await
+    }
+
+    /// The same with a rule for when it is sent again.
+    pub(crate) async fn execute_repeating<T: DeserializeOwned>(
+        &self,
+        operation: Operation,
+        node: &str,
+        variables: Variables,
+        repeat: Repeat,
+    ) -> Result<T, Failure> {
         self.inner
             .transport
-            .execute(operation, node, variables)
+            .execute(operation, node, variables, repeat)
             .await
+    }
+
+    /// Remembers who is signed in.
+    pub(crate) fn remember_user(&self, name: &str) {
+        // Only the first answer counts; a client has one credential.
+        let _ = self.inner.user.set(name.to_owned());
+    }
+
+    /// Who is signed in, for the log of changes; asked once per client, where no answer told it.
+    pub(crate) async fn user_name(&self) -> &str {
+        let ask = || async {
+            let asked = self.execute::<ViewerAnswer>(GET_VIEWER, "", Variables::new());
+            let user = asked.await.ok().and_then(|answer| answer.viewer);
+            let name = user.and_then(|user| user.username.or(user.entity));
+            name.unwrap_or_else(|| "unknown".to_owned())
+        };
+        self.inner.user.get_or_init(ask).await
     }
 
     /// The body behind a presigned URL.

@@ -97,6 +97,22 @@ impl Cause {
         }
     }
 
+    /// Whether what was asked for surely was not done, so that asking again cannot do it twice:
+    /// there was no connection, or the server turned the request away before looking at it.
+    pub(crate) fn is_surely_undone(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => matches!(status, 429 | 503),
+            Self::Refused(reason) => reason.to_ascii_lowercase().contains("rate limit"),
+            Self::Connection { source, .. } => source.is_connect(),
+            _ => false,
+        }
+    }
+
+    /// Whether nobody knows if what was asked for was done.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.is_passing() && !self.is_surely_undone()
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Status { status, .. } => match status {
@@ -155,6 +171,8 @@ fn refusal_kind(reason: &str) -> ErrorKind {
         "timed out",
     ]) {
         ErrorKind::Network
+    } else if words.ends_with(" exists") || says(&["already exists", "already taken"]) {
+        ErrorKind::Busy
     } else if says(&["not yet implemented", "not implemented", "not supported"]) {
         ErrorKind::Unsupported
     } else {

@@ -11,9 +11,11 @@ use super::operations::{self as op, Operation};
 use super::transport::Variables;
 use super::wire::{self, Connection};
 use crate::model::{
-    ArtifactId, ArtifactVersion, Collection, CollectionName, CollectionPath, Cursor, Entity,
-    EntityName, Error, Hub, ListOptions, NodePath, Page, PageRequest, Project, ProjectArtifactType,
-    ProjectPath, StoredAt, TypePath, VersionIndex, VersionSelector, Viewer,
+    Applied, ArtifactId, ArtifactVersion, Collection, CollectionChange, CollectionName,
+    CollectionPath, CreatedBy, Cursor, Entity, EntityName, Error, Hub, ListOptions, NodePath, Page,
+    PageRequest, Project, ProjectArtifactType, ProjectPath, Run, RunArtifactsMode, RunPath, RunRef,
+    SaveFailure, StoredAt, TypePath, VersionChange, VersionIndex, VersionPath, VersionSelector,
+    Viewer,
 };
 
 /// Projects per page where the caller names no size (protocol §4.3).
@@ -91,6 +93,9 @@ impl Hub for Client {
                 .at(op::GET_VIEWER.name, "")
                 .into());
         };
+        if let Some(name) = &user.username {
+            self.remember_user(name);
+        }
         for organization in user.organizations.iter().flatten().flatten().cloned() {
             let entity = organization.org_entity.and_then(|entity| entity.name);
             let entity = entity.and_then(|name| EntityName::new(&name).ok());
@@ -312,6 +317,99 @@ impl Hub for Client {
 
     fn app_url(&self, path: &NodePath) -> Option<String> {
         super::app_url::of(self, path)
+    }
+
+    async fn runs(
+        &self,
+        project: &ProjectPath,
+        options: &ListOptions,
+        page: &PageRequest,
+    ) -> Result<Page<Run>, Error> {
+        self.page_of_runs(project, options, page).await
+    }
+
+    async fn run(&self, run: &RunPath) -> Result<Option<Run>, Error> {
+        self.run_by_name(run).await
+    }
+
+    async fn run_artifacts(
+        &self,
+        run: &RunPath,
+        mode: RunArtifactsMode,
+        page: &PageRequest,
+    ) -> Result<Page<ArtifactVersion>, Error> {
+        self.page_of_run_artifacts(run, mode, page).await
+    }
+
+    async fn used_by(
+        &self,
+        artifact: &ArtifactId,
+        page: &PageRequest,
+    ) -> Result<Page<RunRef>, Error> {
+        self.page_of_used_by(artifact, artifact.as_str(), page)
+            .await
+    }
+
+    async fn logged_by(&self, artifact: &ArtifactId) -> Result<Option<CreatedBy>, Error> {
+        self.creator_of(artifact, artifact.as_str()).await
+    }
+
+    async fn save_collection(
+        &self,
+        collection: &Collection,
+        change: &CollectionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        self.saving_collection(collection, change).await
+    }
+
+    async fn delete_collection(&self, collection: &Collection) -> Result<(), Error> {
+        self.deleting_collection(collection).await
+    }
+
+    async fn create_collection(
+        &self,
+        path: &CollectionPath,
+        description: Option<&str>,
+    ) -> Result<Collection, Error> {
+        self.creating_collection(path, description).await
+    }
+
+    async fn save_version(
+        &self,
+        version: &ArtifactVersion,
+        change: &VersionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        self.saving_version(version, change).await
+    }
+
+    async fn delete_version(
+        &self,
+        version: &ArtifactVersion,
+        delete_aliases: bool,
+    ) -> Result<(), Error> {
+        self.deleting_version(version, delete_aliases).await
+    }
+
+    async fn link_version(
+        &self,
+        source: &ArtifactVersion,
+        target: &CollectionPath,
+        aliases: &[String],
+    ) -> Result<VersionIndex, Error> {
+        self.linking_version(source, target, aliases).await
+    }
+
+    async fn unlink_version(&self, version: &ArtifactVersion) -> Result<(), Error> {
+        self.unlinking_version(version).await
+    }
+
+    async fn use_version(
+        &self,
+        run: &RunPath,
+        version: &VersionPath,
+        artifact: &ArtifactId,
+    ) -> Result<(), Error> {
+        self.using_version(run, version, artifact).await
     }
 }
 

@@ -77,8 +77,8 @@ pub type RegistryVersions = Paginator<Artifact>;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Registry {
-    client: Client,
-    value: model::Project,
+    pub(super) client: Client,
+    pub(super) value: model::Project,
     organization: Organization,
     /// Whether any artifact type may be linked into it.
     pub allow_all_artifact_types: Option<bool>,
@@ -163,10 +163,7 @@ impl Registry {
             // A registry or collection that the caller may not see has no project (protocol §4.2).
             collection.project.as_ref()?;
             let value = convert::collection(collection, &self.path, None)?;
-            Some(ArtifactCollection {
-                client: self.client.clone(),
-                value,
-            })
+            Some(ArtifactCollection::new(self.client.clone(), value))
         })
     }
 

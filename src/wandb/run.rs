@@ -2,16 +2,19 @@
 
 use serde_json::json;
 
-use super::answers::{RunAnswer, VersionsOf};
+use super::answers::{ProjectRunsAnswer, RunAnswer, VersionsOf};
 use super::artifact::Artifact;
 use super::client::Client;
 use super::convert;
-use super::hub::{listing, page_of, project_variables, variables};
+use super::hub::{ITEMS_PER_PAGE, listing, page_of, project_variables, variables};
 use super::operations as op;
 use super::paginator::{Paginator, plural, singular};
 use super::project::{invalid, not_found};
 use super::wire;
-use crate::model::{self, Error, Hub, ListOptions, NodePath, ProjectPath, RunName};
+use crate::model::{
+    self, ArtifactVersion, Error, Hub, ListOptions, NodePath, Page, PageRequest, ProjectPath,
+    RunArtifactsMode, RunName, RunPath, VersionPath,
+};
 
 /// Artifacts per page of a run's listings (protocol §4.3, via `Run`).
 const ARTIFACTS_PER_PAGE: u32 = 100;
@@ -42,14 +45,8 @@ pub struct Run {
 
 singular!(Run around model::Run);
 
-/// Which of a run's artifacts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RunArtifactsMode {
-    /// Its outputs.
-    Logged,
-    /// Its inputs.
-    Used,
-}
+/// The runs of a project. The server does not count them.
+pub type Runs = Paginator<Run>;
 
 /// The artifacts that a run logged or used, each named by its own sequence.
 ///
@@ -101,6 +98,22 @@ impl Run {
         self.client.run_artifacts(project, self.name.clone(), mode)
     }
 
+    /// Records a version as an input, as `use_artifact` does; again changes nothing.
+    ///
+    /// # Errors
+    /// What the request failed of.
+    pub async fn use_artifact(&self, artifact: &Artifact) -> Result<(), Error> {
+        let run = RunPath {
+            project: self.project.clone(),
+            name: self.name.clone(),
+        };
+        let version = VersionPath {
+            collection: artifact.path().clone(),
+            index: artifact.index,
+        };
+        Hub::use_version(&self.client, &run, &version, &artifact.id).await
+    }
+
     /// Its page in the app.
     pub fn url(&self) -> Option<String> {
         let path = NodePath::Run(self.project.clone(), self.name.clone());
@@ -114,27 +127,80 @@ impl Client {
     /// # Errors
     /// [`ErrorKind::NotFound`](model::ErrorKind::NotFound) when there is none.
     pub async fn run(&self, path: &str) -> Result<Run, Error> {
-        let (project, id) = path.rsplit_once('/').unwrap_or(("", path));
+        let path = self.run_path(path).await?;
+        self.run_of(&path.project, path.name.as_str()).await
+    }
+
+    /// Reads the address of a run, `[[entity/]project/]id`, completed from the configuration and
+    /// the viewer. The run need not exist yet.
+    ///
+    /// # Errors
+    /// When a name cannot be one, or the entity cannot be found out.
+    pub async fn run_path(&self, text: &str) -> Result<RunPath, Error> {
+        let (project, id) = text.rsplit_once('/').unwrap_or(("", text));
         let project = match project {
             "" => self.complete(None, None).await?,
             project => self.project_path(project).await?,
         };
-        self.run_of(&project, id).await
+        let name = RunName::new(id).map_err(|fault| invalid(id, fault))?;
+        Ok(RunPath { project, name })
+    }
+
+    /// The runs of `[entity/]project`, filtered and ordered by the server.
+    ///
+    /// # Errors
+    /// When the entity cannot be found out.
+    pub async fn runs(&self, project: &str, options: &ListOptions) -> Result<Runs, Error> {
+        let (client, options) = (self.clone(), options.clone());
+        let project = self.project_path(project).await?;
+        Ok(Paginator::new(move |page| {
+            let (client, project, options) = (client.clone(), project.clone(), options.clone());
+            async move {
+                let found = client.page_of_runs(&project, &options, &page).await?;
+                Ok(found.map(|value| Run {
+                    client: client.clone(),
+                    value,
+                }))
+            }
+        }))
     }
 
     pub(crate) async fn run_of(&self, project: &ProjectPath, id: &str) -> Result<Run, Error> {
-        let name = RunName::new(id).map_err(|fault| invalid(id, fault))?;
-        let node = format!("{project}/{name}");
-        let mut asked = variables(project_variables(project));
-        asked.insert("run".into(), json!(name.as_str()));
-        let answer = self
-            .execute::<RunAnswer<wire::Run>>(op::GET_RUN, &node, asked)
-            .await?;
-        let found = answer.project.and_then(|found| found.run);
-        let found = found.and_then(|run| convert::run(run, project));
+        let path = RunPath {
+            project: project.clone(),
+            name: RunName::new(id).map_err(|fault| invalid(id, fault))?,
+        };
+        let found = self.run_by_name(&path).await?;
         Ok(Run {
             client: self.clone(),
-            value: found.ok_or_else(|| not_found(node, "there is no such run"))?,
+            value: found.ok_or_else(|| not_found(path.to_string(), "there is no such run"))?,
+        })
+    }
+
+    pub(crate) async fn run_by_name(&self, path: &RunPath) -> Result<Option<model::Run>, Error> {
+        let mut asked = variables(project_variables(&path.project));
+        asked.insert("run".into(), json!(path.name.as_str()));
+        let answer = self
+            .execute::<RunAnswer<wire::Run>>(op::GET_RUN, &path.to_string(), asked)
+            .await?;
+        let found = answer.project.and_then(|found| found.run);
+        Ok(found.and_then(|run| convert::run(run, &path.project)))
+    }
+
+    pub(crate) async fn page_of_runs(
+        &self,
+        project: &ProjectPath,
+        options: &ListOptions,
+        page: &PageRequest,
+    ) -> Result<Page<model::Run>, Error> {
+        let (node, asked) = (project.to_string(), project_variables(project));
+        let asked = listing(asked, page, ITEMS_PER_PAGE, options);
+        let answer = self
+            .execute::<ProjectRunsAnswer>(op::PROJECT_RUNS, &node, asked)
+            .await?;
+        let found = answer.project.and_then(|project| project.runs);
+        page_of(op::PROJECT_RUNS, &node, found, |run| {
+            convert::run(run, project)
         })
     }
 
@@ -145,32 +211,37 @@ impl Client {
         run: RunName,
         mode: RunArtifactsMode,
     ) -> RunArtifacts {
-        let client = self.clone();
+        let (client, path) = (self.clone(), RunPath { project, name: run });
         let pages = Paginator::new(move |page| {
-            let (client, project, run) = (client.clone(), project.clone(), run.clone());
+            let (client, path) = (client.clone(), path.clone());
             async move {
-                let operation = match mode {
-                    RunArtifactsMode::Logged => op::RUN_OUTPUT_ARTIFACTS,
-                    RunArtifactsMode::Used => op::RUN_INPUT_ARTIFACTS,
-                };
-                let (node, mut asked) = (format!("{project}/{run}"), project_variables(&project));
-                asked["run"] = json!(run.as_str());
-                let asked = listing(asked, &page, ARTIFACTS_PER_PAGE, &ListOptions::default());
-                let answer = client
-                    .execute::<RunAnswer<VersionsOf>>(operation, &node, asked)
-                    .await?;
-                let found = answer.project.and_then(|found| found.run);
-                page_of(
-                    operation,
-                    &node,
-                    found.and_then(|run| run.artifacts),
-                    |artifact| {
-                        let version = convert::source_version(artifact, &project)?;
-                        Some(Artifact::new(client.clone(), version, None))
-                    },
-                )
+                let found = client.page_of_run_artifacts(&path, mode, &page).await?;
+                Ok(found.map(|version| Artifact::new(client.clone(), version, None)))
             }
         });
         RunArtifacts { pages, mode }
+    }
+
+    pub(crate) async fn page_of_run_artifacts(
+        &self,
+        run: &RunPath,
+        mode: RunArtifactsMode,
+        page: &PageRequest,
+    ) -> Result<Page<ArtifactVersion>, Error> {
+        let operation = match mode {
+            RunArtifactsMode::Logged => op::RUN_OUTPUT_ARTIFACTS,
+            RunArtifactsMode::Used => op::RUN_INPUT_ARTIFACTS,
+        };
+        let (node, mut asked) = (run.to_string(), project_variables(&run.project));
+        asked["run"] = json!(run.name.as_str());
+        let asked = listing(asked, page, ARTIFACTS_PER_PAGE, &ListOptions::default());
+        let answer = self
+            .execute::<RunAnswer<VersionsOf>>(operation, &node, asked)
+            .await?;
+        let found = answer.project.and_then(|found| found.run);
+        let found = found.and_then(|run| run.artifacts);
+        page_of(operation, &node, found, |artifact| {
+            convert::source_version(artifact, &run.project)
+        })
     }
 }

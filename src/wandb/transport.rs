@@ -37,6 +37,15 @@ const TRIES_OF_UNKNOWN_HOST: u32 = 3;
 /// complaints at once or one by one; no document of ours has as many fields in doubt.
 const MAX_ADAPTATIONS: u32 = 48;
 
+/// When a request is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Whenever that may help: asking twice does nothing twice.
+    Freely,
+    /// Only while it surely was not done.
+    WhileUndone,
+}
+
 /// Variables of an operation.
 pub(crate) type Variables = Map<String, Value>;
 
@@ -151,6 +160,7 @@ impl Transport {
         operation: Operation,
         node: &str,
         mut variables: Variables,
+        repeat: Repeat,
     ) -> Result<T, Failure> {
         variables.retain(|_, value| !value.is_null());
         let until = Instant::now() + self.deadline;
@@ -168,7 +178,7 @@ impl Transport {
                 operation_name: operation.name,
             };
             let refusals = match self
-                .try_until(until, &Call::Graphql(&body), read)
+                .try_until(until, &Call::Graphql(&body), repeat, read)
                 .await
                 .map_err(fail)?
             {
@@ -205,7 +215,9 @@ impl Transport {
             200 => Ok(received.body),
             _ => Err(status_of(received)),
         };
-        let got = self.try_until(until, &Call::Get(url), whole).await;
+        let got = self
+            .try_until(until, &Call::Get(url), Repeat::Freely, whole)
+            .await;
         got.map_err(|cause| cause.at("GET", node))
     }
 
@@ -214,6 +226,7 @@ impl Transport {
         &self,
         until: Instant,
         call: &Call<'_>,
+        repeat: Repeat,
         read: impl Fn(Received) -> Result<T, Cause>,
     ) -> Result<T, Cause> {
         let mut tries = 0;
@@ -239,7 +252,11 @@ impl Transport {
             };
             let wait = retry::wait(tries, asked, rand::random());
             let left = until.saturating_duration_since(Instant::now());
-            if !cause.is_passing() || tries >= most || wait >= left {
+            let may_repeat = match repeat {
+                Repeat::Freely => cause.is_passing(),
+                Repeat::WhileUndone => cause.is_passing() && cause.is_surely_undone(),
+            };
+            if !may_repeat || tries >= most || wait >= left {
                 return Err(match cause {
                     Cause::Deadline(_) => Cause::Deadline(self.deadline),
                     other => other,

@@ -6,8 +6,10 @@
     unreachable_pub
 )]
 
+mod changes;
 mod double;
 mod embedded;
 mod listings;
 mod other_make;
+mod recording;
 mod transport;

@@ -115,6 +115,11 @@ impl BlobDir {
         File::open(self.path(md5))
     }
 
+    /// The directory of the blobs whose digest begins so.
+    pub(crate) fn fan(&self, first: u8) -> PathBuf {
+        self.root.join(format!("{first:02x}"))
+    }
+
     /// Where a blob is, or would be.
     pub(crate) fn path(&self, md5: Digest) -> PathBuf {
         let name = md5.hex();

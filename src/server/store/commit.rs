@@ -153,7 +153,7 @@ impl Store {
     }
 
     /// Removes what a commit that did not get to its end has left.
-    fn clear_entries(&self, manifest: i64) -> Result<()> {
+    pub(super) fn clear_entries(&self, manifest: i64) -> Result<()> {
         let left = "SELECT EXISTS (SELECT 1 FROM entries WHERE manifest_id = ?)";
         while self.read(|db| Ok(db.query_row(left, [manifest], |row| row.get(0))?))? {
             self.write(|tx| {
@@ -201,18 +201,20 @@ impl Store {
     /// Puts the base version's entries below those of an incremental manifest.
     fn copy_base(&self, viewer: Viewer, base: i64, manifest: i64) -> Result<()> {
         let base = self.read(|db| versions::visible_version(db, viewer, base))?;
-        let base = base.ok_or_else(|| StoreError::not_found("base artifact"))?;
+        let base = base
+            .and_then(|base| base.manifest_id)
+            .ok_or_else(|| StoreError::not_found("base artifact"))?;
         let mut after: Option<String> = Some(String::new());
         while let Some(path) = after {
             after = self.write(|tx| {
                 tx.execute(
                     "INSERT OR REPLACE INTO entries SELECT ?2, path, digest, md5, size, birth, ref, extra
                      FROM entries WHERE manifest_id = ?1 AND path > ?3 ORDER BY path LIMIT ?4",
-                    params![base.manifest_id, manifest, path, CHUNK],
+                    params![base, manifest, path, CHUNK],
                 )?;
                 let last = "SELECT MAX(path) FROM (SELECT path FROM entries
                             WHERE manifest_id = ? AND path > ? ORDER BY path LIMIT ?)";
-                Ok(tx.query_row(last, params![base.manifest_id, path, CHUNK], |row| row.get(0))?)
+                Ok(tx.query_row(last, params![base, path, CHUNK], |row| row.get(0))?)
             })?;
         }
         Ok(())

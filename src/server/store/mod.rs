@@ -10,6 +10,7 @@
 //! | [`objects`] | which bytes a signed URL stands for, and where an upload goes |
 //! | [`filter`], [`page`] | Mongo-style conditions and keyset pages, as SQL |
 //! | [`runs`] | producers and consumers |
+//! | [`sweep`] | giving back the room of what was deleted |
 //!
 //! One writer at a time (`BEGIN IMMEDIATE` under a mutex), any number of readers beside it (WAL). A reader
 //! never waits for a writer, so the short reads of a resolver run on the calling task; writes sync to
@@ -31,6 +32,7 @@ pub(crate) mod objects;
 pub(crate) mod page;
 pub(crate) mod projects;
 pub(crate) mod runs;
+pub(crate) mod sweep;
 pub(crate) mod tags;
 pub(crate) mod time;
 pub(crate) mod versions;

@@ -9,10 +9,7 @@
 //!
 //! The signature proves that this server made the URL for this object, so no permission is checked here.
 
-use std::{
-    fs,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -227,7 +224,8 @@ impl Store {
             Ok(())
         })?;
         drop(kept);
-        self.drop_parts(&stored)?;
+        let parts: Vec<Digest> = stored.into_iter().map(|(_, md5)| md5).collect();
+        self.drop_unnamed(&parts)?;
         Ok(received.md5)
     }
 
@@ -254,29 +252,6 @@ impl Store {
             io::copy(&mut self.blobs().open_blob(*md5)?, &mut whole)?;
         }
         Ok(whole)
-    }
-
-    /// Removes the blobs of parts that nothing else is made of.
-    fn drop_parts(&self, parts: &[(i64, Digest)]) -> Result<()> {
-        let _alone = self.naming.write();
-        for (_, md5) in parts {
-            let unused = self.write(|tx| {
-                let used: bool = tx.query_row(
-                    "SELECT EXISTS (SELECT 1 FROM births WHERE md5 = ?1) OR EXISTS (SELECT 1 FROM upload_parts WHERE md5 = ?1)
-                     OR EXISTS (SELECT 1 FROM manifests WHERE md5 = ?1) OR EXISTS (SELECT 1 FROM run_files WHERE md5 = ?1)",
-                    [md5.bytes],
-                    |row| row.get(0),
-                )?;
-                if !used {
-                    tx.execute("DELETE FROM blobs WHERE md5 = ?", [md5.bytes])?;
-                }
-                Ok(!used)
-            })?;
-            if unused {
-                fs::remove_file(self.blobs().path(*md5))?;
-            }
-        }
-        Ok(())
     }
 
     /// The object behind a download-handler URL: content named by its digest (either algorithm), if the user

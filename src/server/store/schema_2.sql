@@ -13,3 +13,9 @@ CREATE INDEX collections_by_type_created ON collections(type_id, state, created_
 CREATE INDEX collections_by_type_updated ON collections(type_id, state, updated_at);
 CREATE INDEX collections_by_project_created ON collections(project_id, state, created_at);
 CREATE INDEX collections_by_project_updated ON collections(project_id, state, updated_at);
+
+-- What removing unused content looks up.
+CREATE INDEX artifacts_manifest ON artifacts(manifest_id);
+CREATE INDEX manifests_md5 ON manifests(md5);
+CREATE INDEX run_files_md5 ON run_files(md5);
+CREATE INDEX upload_parts_md5 ON upload_parts(md5);

@@ -429,6 +429,8 @@ impl World {
     pub(super) fn reference(&self, url: &str, etag: &str, size: Option<u64>) -> Content {
         Content {
             origin: Origin::Reference {
+                version: Arc::clone(&self.version),
+                artifact: ArtifactId::new("artifact"),
                 url: url.into(),
                 etag: etag.into(),
                 version_id: None,

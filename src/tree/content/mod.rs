@@ -9,6 +9,7 @@ mod build;
 mod key;
 mod load;
 mod records;
+mod survey;
 mod upcoming;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub(crate) use load::{load, manifest_content};
 use records::{NONE, Record, StoredExtra, Texts};
+pub use survey::Survey;
 pub(crate) use upcoming::Following;
 
 use super::resolve::Weigh;
@@ -217,6 +219,8 @@ impl ContentTree {
         let facts = self.facts(index)?;
         let origin = match facts.url {
             Some(ref url) => Origin::Reference {
+                version: version.path().clone(),
+                artifact: version.value().id.clone(),
                 url: url.as_str().into(),
                 etag: facts.etag.as_deref().unwrap_or_default().into(),
                 version_id: facts.version_id.as_deref().map(Into::into),

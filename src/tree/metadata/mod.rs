@@ -3,6 +3,7 @@
 //! Key order is pinned (INTERFACE), indented by two spaces, a newline at the end. Rendering is a
 //! function of the node's value, so the size that `stat` gives is the size that `read` finds.
 
+pub(crate) mod edit;
 mod render;
 
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use super::attributes::time_of;
 use super::place::{CollectionDir, EntityDir, Node, Place};
 use super::shared::{Shared, not_a_directory};
 use super::{artifact_type, entity, project, root, version};
-use crate::model::{Collection, Error, ErrorKind};
+use crate::model::{Collection, Error, ErrorKind, Run};
 
 /// A metadata file of this moment.
 pub(crate) struct Rendered {
+    /// What it says.
+    pub(crate) value: Value,
     /// Its text.
     pub(crate) bytes: Vec<u8>,
     /// Updated time of its node.
@@ -71,8 +74,10 @@ pub(crate) async fn render(shared: &Arc<Shared>, dir: &Node) -> Result<Rendered,
     };
     let (updated, created) = times.unwrap_or_default();
     let mtime = time_of(updated.as_deref()).or_else(|| time_of(created.as_deref()));
+    let value = value.unwrap_or_default();
     Ok(Rendered {
-        bytes: text(&value.unwrap_or_default()),
+        bytes: text(&value),
+        value,
         mtime: mtime.unwrap_or(shared.started),
         at,
     })
@@ -139,6 +144,33 @@ async fn more_aliases(
         .get_or(dir.identity.clone(), ask)
         .await?
         .value)
+}
+
+/// What a directory's metadata file says of a value that was just fetched. The aliases of a
+/// collection, which cannot be written there, are those that came along.
+pub(crate) fn value_of(shared: &Shared, dir: &Node) -> Option<Value> {
+    match &dir.0 {
+        Place::Collection(dir) => {
+            let value = dir.value.as_ref()?;
+            Some(render::collection(value, &value.aliases))
+        }
+        Place::Version(dir) => Some(render::version(dir.value(), &*shared.hub)),
+        _ => None,
+    }
+}
+
+/// `run.json` of a run that was asked for at `at`.
+pub(crate) fn run(shared: &Shared, run: &Run, at: Instant) -> Rendered {
+    let value = render::run(run, &*shared.hub);
+    let updated = time_of(run.updated_at.as_deref());
+    Rendered {
+        bytes: text(&value),
+        value,
+        mtime: updated
+            .or_else(|| time_of(run.created_at.as_deref()))
+            .unwrap_or(shared.started),
+        at,
+    }
 }
 
 fn text(value: &Value) -> Vec<u8> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::model::{
     ArtifactVersion, Collection, CollectionKind, Entity, EntityKind, EntityName, Hub,
-    LinkedVersion, NodePath, Project, ProjectArtifactType, VersionSelector,
+    LinkedVersion, NodePath, Project, ProjectArtifactType, Run, VersionSelector,
 };
 
 pub(super) fn entity(name: &EntityName, value: Option<&Entity>, hub: &dyn Hub) -> Value {
@@ -122,6 +122,28 @@ pub(super) fn version(value: &ArtifactVersion, hub: &dyn Hub) -> Value {
         "updated_at": value.updated_at.as_ref().or(value.created_at.as_ref()),
         "history_step": value.history_step,
         "url": hub.app_url(&path_of(value)),
+    })
+}
+
+pub(super) fn run(value: &Run, hub: &dyn Hub) -> Value {
+    let path = NodePath::Run(value.project.clone(), value.name.clone());
+    json!({
+        "id": value.name.as_str(),
+        "name": value.display_name,
+        "entity": value.project.entity.as_str(),
+        "project": value.project.project.as_str(),
+        "state": value.state,
+        "user": value.user,
+        "group": value.group,
+        "job_type": value.job_type,
+        "notes": value.notes,
+        "tags": value.tags,
+        "config": value.config,
+        "summary": value.summary,
+        "created_at": value.created_at,
+        "updated_at": value.updated_at,
+        "heartbeat_at": value.heartbeat_at,
+        "url": hub.app_url(&path),
     })
 }
 

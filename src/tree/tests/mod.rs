@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod budget;
+mod editing;
 mod listing;
 mod naming;
 mod reading;
 mod roots;
+mod verbs;
+mod views;
 
 use std::ffi::OsStr;
 

@@ -5,6 +5,7 @@
 mod contents;
 mod listing;
 mod migrations;
+mod sweeping;
 
 use std::{io::Write as _, sync::Arc};
 

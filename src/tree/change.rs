@@ -1,0 +1,107 @@
+//! What a change of the tree answers.
+
+use std::ffi::OsString;
+use std::time::SystemTime;
+
+use super::place::Node;
+use crate::model::{Error, ErrorKind, SaveFailure};
+
+/// What the kernel must forget after a change. Names and nodes that it does not know are skipped;
+/// the order is of no meaning.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// Names to look up anew: the directory and the file name in it.
+    pub names: Vec<(Node, OsString)>,
+    /// Nodes whose pages and attributes are old.
+    pub nodes: Vec<Node>,
+}
+
+impl Changes {
+    /// A name to look up anew.
+    pub(crate) fn name(&mut self, dir: &Node, name: impl Into<OsString>) {
+        self.names.push((dir.clone(), name.into()));
+    }
+
+    /// Everything of `other` too.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.names.extend(other.names);
+        self.nodes.extend(other.nodes);
+    }
+}
+
+/// What a refusal means beyond the kind of its error: what only a file system can refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The kind of the error says it.
+    ByKind,
+    /// The name is taken (EEXIST).
+    Exists,
+    /// The directory to be replaced or removed has something in it (ENOTEMPTY).
+    NotEmpty,
+    /// A directory is wanted (ENOTDIR).
+    NotDirectory,
+    /// A directory is there (EISDIR).
+    IsDirectory,
+    /// Nothing can be written there (EROFS).
+    ReadOnly,
+    /// The memory for unsaved text is full (ENOSPC).
+    NoSpace,
+}
+
+/// Why a change did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// What it means to a program.
+    pub reason: Reason,
+    /// What it means to a person: the node and a sentence.
+    #[source]
+    pub error: Error,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self {
+            reason: Reason::ByKind,
+            error,
+        }
+    }
+}
+
+impl From<SaveFailure> for Refused {
+    fn from(failure: SaveFailure) -> Self {
+        Error::from(failure).into()
+    }
+}
+
+/// What `chmod`, `utimensat` and their like may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Adjust {
+    /// Permission bits.
+    pub mode: Option<u16>,
+    /// Time of the last change.
+    pub mtime: Option<SystemTime>,
+}
+
+/// A refusal in words about the name `name` in `dir` (empty for the directory itself).
+pub(crate) fn refuse(
+    reason: Reason,
+    kind: ErrorKind,
+    node: impl Into<String>,
+    words: impl Into<String>,
+) -> Refused {
+    Refused {
+        reason,
+        error: Error::new(kind, node, words),
+    }
+}
+
+/// A refusal by the rules of this file system: EPERM.
+pub(crate) fn forbid(node: impl Into<String>, words: impl Into<String>) -> Refused {
+    refuse(Reason::ByKind, ErrorKind::NotPermitted, node, words)
+}
+
+/// A refusal of something that makes no sense: EINVAL.
+pub(crate) fn invalid(node: impl Into<String>, words: impl Into<String>) -> Refused {
+    refuse(Reason::ByKind, ErrorKind::Invalid, node, words)
+}
