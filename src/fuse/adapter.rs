@@ -19,13 +19,8 @@ use fuser::{
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-<<<<<<< HEAD
 use super::answer::{answer_empty, answer_xattr};
 use super::changes;
-=======
-use super::changes;
-use super::answer::{answer_empty, answer_xattr};
->>>>>>> p2-client
 use super::convert::{directory_flags, errno, file_attr, file_type, negative_entry};
 use super::init::negotiate;
 use super::shared::Shared;

@@ -51,4 +51,5 @@ def pytest_runtest_makereport(item, call):
 def pytest_sessionfinish(session):
     if os.environ.get("WANDBFS_WRITE_TABLE") == "1":
         path = session.config.rootpath / "docs/CONFORMANCE.md"
-        path.write_text(session.config.stash[TABLE].text())
+        before = path.read_text() if path.exists() else ""
+        path.write_text(session.config.stash[TABLE].text(before))

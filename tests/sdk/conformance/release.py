@@ -78,10 +78,13 @@ class Release:
         variables = {"project": module.TALK, "entity": server.entity, "base_url": server.base_url}
         if prepare := getattr(module, "prepare", None):
             variables |= prepare(server)
-        done = subprocess.run(
-            [self.python, str(TALKS / f"{module.TALK}.py"), json.dumps(variables)],
-            env=home.env(server, variables.get("api_key")), cwd=home.root / "work",
-            capture_output=True, text=True, timeout=PATIENCE)
+        try:
+            done = subprocess.run(
+                [self.python, str(TALKS / f"{module.TALK}.py"), json.dumps(variables)],
+                env=home.env(server, variables.get("api_key")), cwd=home.root / "work",
+                capture_output=True, text=True, timeout=getattr(module, "PATIENCE", PATIENCE))
+        except subprocess.TimeoutExpired as late:
+            return Seen(broken=[f"{late}\n{(late.stderr or b'')[-4000:]}"])
         if done.returncode != 0:
             return Seen(broken=[f"exit {done.returncode}\n{done.stdout[-1000:]}\n{done.stderr[-4000:]}"])
         return Seen(json.loads(done.stdout.splitlines()[-1]))

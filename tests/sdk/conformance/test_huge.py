@@ -3,7 +3,8 @@
 import pytest
 
 TALK = "huge"
-pytestmark = pytest.mark.slow
+PATIENCE = 1500
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_a_huge_file_is_uploaded_and_downloaded_in_parts(seen):

@@ -104,6 +104,7 @@ with part():
     seen["region kept"] = api.artifact(f"{path}/region:latest").manifest.to_manifest_json()[
         "storagePolicyConfig"].get("storageRegion")
 with part():
+    draft("probe", {}, digest_algorithm="XXH128")
     with start(id="xxh") as run:
         fast = log(run, "fast", {"a.txt": "hello"}, digest_algorithm="XXH128")
         log(run, "fast", {"a.txt": "more"}, digest_algorithm="XXH128")
@@ -117,12 +118,6 @@ with part():
 with part():
     seen["md5"] = [log_digest for log_digest in [draft("x", {"a.txt": "hello"}).digest, draft("x", {}).digest]]
 with part():
-    with start(id="resumed") as run:
-        log(run, "resumable", {"f": "1"})
-    with start(id="resumed", resume="must") as run:
-        log(run, "resumable", {"f": "2"})
-    seen["resumed"] = sorted(a.name for a in api.run(f"{path}/resumed").logged_artifacts() if a.type == "dataset")
-with part():
     with start(id="offline", mode="offline") as run:
         run.log_artifact(draft("later", {"f": "kept for later"}), aliases=["synced"])
         directory = os.path.dirname(run.dir)
@@ -133,4 +128,10 @@ with part():
         raise RuntimeError(synced.stdout + synced.stderr)
     seen["synced"] = contents(api, "later:synced")
     seen["synced run"] = api.artifact(f"{path}/later:synced").logged_by().id
+with part():
+    with start(id="resumed") as run:
+        log(run, "resumable", {"f": "1"})
+    with start(id="resumed", resume="must") as run:
+        log(run, "resumable", {"f": "2"})
+    seen["resumed"] = sorted(a.name for a in api.run(f"{path}/resumed").logged_artifacts() if a.type == "dataset")
 done()

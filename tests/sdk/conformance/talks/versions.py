@@ -1,6 +1,6 @@
 """Versions and collections: numbers, aliases, listings."""
 
-from witness import ENTITY, PROJECT, draft, done, log, part, refusal, seen, start
+from witness import ENTITY, PROJECT, done, listing, log, part, refusal, seen, start
 import wandb
 
 with start(id="writer") as run:
@@ -38,7 +38,7 @@ def names(items):
 
 
 def versions(name, kind="dataset", **options):
-    return [a.version for a in api.artifacts(kind, f"{path}/{name}", **options)]
+    return [a.version for a in listing(api, kind, f"{path}/{name}", **options)]
 
 
 with part():
@@ -48,13 +48,13 @@ with part():
     seen["down"] = versions("pages", order="-version_index")
     seen["ones"] = versions("pages", order="+version_index", per_page=1)
     seen["twos"] = versions("pages", order="+version_index", per_page=2)
-    seen["lengths"] = [len(api.artifacts("dataset", f"{path}/pages", per_page=n)) for n in (1, 2, 50)]
+    seen["lengths"] = [len(listing(api, "dataset", f"{path}/pages", per_page=n)) for n in (1, 2, 50)]
 with part():
     seen["red"] = versions("pages", tags=["red"], order="+version_index")
     seen["red and blue"] = versions("pages", tags=["red", "blue"], order="+version_index")
     seen["no tag"] = versions("pages", tags=["none"])
 with part():
-    pages = api.artifacts("dataset", f"{path}/pages", order="+version_index", per_page=2)
+    pages = listing(api, "dataset", f"{path}/pages", order="+version_index", per_page=2)
     first = [next(pages).version, next(pages).version]
     seen["resumed"] = first + versions("pages", order="+version_index", per_page=2, start=pages.cursor)
 with part():
@@ -80,7 +80,7 @@ with part():
     seen["is sequence"] = [source.is_sequence(), shelf.is_sequence()]
     seen["collection aliases"] = {"source": sorted(source.aliases), "portfolio": sorted(shelf.aliases)}
     seen["listed"] = [[a.version, a.source_version, a.is_link, a.source_name, sorted(a.aliases)]
-                      for a in api.artifacts("dataset", f"{path}/shelf", order="+version_index")]
+                      for a in listing(api, "dataset", f"{path}/shelf", order="+version_index")]
     seen["source listed"] = [a.is_link for a in source.artifacts()]
     seen["portfolio type"] = refusal(lambda: setattr(shelf, "type", "other"))
 with part():

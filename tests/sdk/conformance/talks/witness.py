@@ -53,6 +53,14 @@ def start(project: str = PROJECT, **options):
     return wandb.init(project=project, **options)
 
 
+def listing(api, kind: str, path: str, **options):
+    """The versions of a collection; the older release orders them, but not by `Api.artifacts`."""
+    if not OLD:
+        return api.artifacts(kind, path, **options)
+    from wandb.apis.public import Artifacts
+    return Artifacts(api.client, *path.split("/"), kind, **options)
+
+
 def tree(root) -> dict:
     """Relative path to text of the files below `root`."""
     root = pathlib.Path(root)
