@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use support::{Background, Ended, Home, Mount, Server, is_alive, is_mounted, kill, wait_for};
 
-const COMMANDS: [&str; 8] = [
-    "mount", "unmount", "status", "demo", "serve", "ls", "cat", "doctor",
+const COMMANDS: [&str; 10] = [
+    "mount", "unmount", "status", "demo", "serve", "ls", "cat", "doctor", "prefetch", "cache",
 ];
 
 /// Runs a command that has to fail, in both shapes, and checks everything the interface says.
@@ -402,6 +402,16 @@ fn the_demo_leaves_nothing_behind() {
         .unwrap()
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn an_ordinary_user_runs_the_demo_through_fusermount3() {
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/support/ordinary_user.sh"
+    );
+    let mut command = std::process::Command::new("bash");
+    Ended::of(command.args([script, env!("CARGO_BIN_EXE_wandbfs")])).code(0);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) struct SourceFlags {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) cache_limit: Option<u64>,
 
-    /// Most memory for buffers, such as 256MiB [default: 128 MiB, or what the machine allows]
+    /// Most memory for buffers, such as 256MiB [default: 128 MiB, less in a small container]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub(crate) memory: Option<u64>,
 

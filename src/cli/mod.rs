@@ -5,6 +5,7 @@
 //! how an error looks.
 
 mod assemble;
+mod cache;
 mod cat;
 mod console;
 mod daemon;
@@ -16,8 +17,10 @@ mod mount;
 mod mount_options;
 mod offline;
 mod outcome;
+mod prefetch;
 mod process;
 mod profile;
+mod progress;
 mod runtime_dir;
 mod serve;
 mod session;
@@ -78,6 +81,10 @@ enum Command {
     Ls(ls::LsArgs),
     /// Print a file of the tree without mounting it
     Cat(cat::CatArgs),
+    /// Fetch contents into the cache before they are read
+    Prefetch(prefetch::PrefetchArgs),
+    /// Look after the cache shared with the W&B SDK
+    Cache(cache::CacheArgs),
     /// Find out what is missing to sign in and to mount, and what to type
     Doctor(doctor::DoctorArgs),
 }
@@ -128,6 +135,8 @@ fn run(arguments: Vec<OsString>) -> Outcome {
         Command::Serve(args) => serve::run(&args, console),
         Command::Ls(args) => ls::run(&args, console),
         Command::Cat(args) => cat::run(&args),
+        Command::Prefetch(args) => prefetch::run(&args, console),
+        Command::Cache(args) => cache::run(&args, console),
         Command::Doctor(args) => doctor::run(&args, console),
     }
 }
@@ -181,9 +190,20 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> Outcome {
     Err(Failure::new(Exit::Usage, "usage", why, hint).into())
 }
 
+/// Most threads that drive sockets and timers: eight fill any wire, and each has caches and an
+/// allocator arena of its own on a machine with a hundred cores.
+const WORKERS: usize = 8;
+
+/// Most threads that wait for the disk at once; beyond what keeps a fast disk busy they only cost
+/// memory.
+const DISK_THREADS: usize = 64;
+
 /// A runtime for one command. All commands share the shape: few threads, everything enabled.
 fn runtime() -> Outcome<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(2, WORKERS))
+        .max_blocking_threads(DISK_THREADS)
         .enable_all()
         .build()
         .map_err(|error| {

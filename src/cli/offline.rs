@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use crate::model::{
-    ArtifactId, ArtifactVersion, Collection, CollectionName, CollectionPath, Entity, EntityName,
-    Error, ErrorKind, Hub, ListOptions, NodePath, Page, PageRequest, Project, ProjectArtifactType,
-    ProjectPath, StoredAt, TypePath, VersionSelector, Viewer,
+    Applied, ArtifactId, ArtifactVersion, Collection, CollectionChange, CollectionName,
+    CollectionPath, CreatedBy, Entity, EntityName, Error, ErrorKind, Hub, ListOptions, NodePath,
+    Page, PageRequest, Project, ProjectArtifactType, ProjectPath, Run, RunArtifactsMode, RunPath,
+    RunRef, SaveFailure, StoredAt, TypePath, VersionChange, VersionIndex, VersionSelector, Viewer,
 };
 use crate::wandb::Client;
 
@@ -106,6 +107,89 @@ impl Hub for OfflineHub {
 
     async fn content_urls(&self, _files: &[StoredAt]) -> Result<Vec<Option<String>>, Error> {
         refused("")
+    }
+
+    async fn runs(
+        &self,
+        project: &ProjectPath,
+        _options: &ListOptions,
+        _page: &PageRequest,
+    ) -> Result<Page<Run>, Error> {
+        refused(project)
+    }
+
+    async fn run(&self, run: &RunPath) -> Result<Option<Run>, Error> {
+        refused(run)
+    }
+
+    async fn run_artifacts(
+        &self,
+        run: &RunPath,
+        _mode: RunArtifactsMode,
+        _page: &PageRequest,
+    ) -> Result<Page<ArtifactVersion>, Error> {
+        refused(run)
+    }
+
+    async fn used_by(
+        &self,
+        _artifact: &ArtifactId,
+        _page: &PageRequest,
+    ) -> Result<Page<RunRef>, Error> {
+        refused("")
+    }
+
+    async fn logged_by(&self, _artifact: &ArtifactId) -> Result<Option<CreatedBy>, Error> {
+        refused("")
+    }
+
+    async fn save_collection(
+        &self,
+        collection: &Collection,
+        _change: &CollectionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        refused(&collection.path).map_err(SaveFailure::from)
+    }
+
+    async fn delete_collection(&self, collection: &Collection) -> Result<(), Error> {
+        refused(&collection.path)
+    }
+
+    async fn create_collection(
+        &self,
+        path: &CollectionPath,
+        _description: Option<&str>,
+    ) -> Result<Collection, Error> {
+        refused(path)
+    }
+
+    async fn save_version(
+        &self,
+        version: &ArtifactVersion,
+        _change: &VersionChange,
+    ) -> Result<Vec<Applied>, SaveFailure> {
+        refused(&version.collection).map_err(SaveFailure::from)
+    }
+
+    async fn delete_version(
+        &self,
+        version: &ArtifactVersion,
+        _delete_aliases: bool,
+    ) -> Result<(), Error> {
+        refused(&version.collection)
+    }
+
+    async fn link_version(
+        &self,
+        _source: &ArtifactVersion,
+        target: &CollectionPath,
+        _aliases: &[String],
+    ) -> Result<VersionIndex, Error> {
+        refused(target)
+    }
+
+    async fn unlink_version(&self, version: &ArtifactVersion) -> Result<(), Error> {
+        refused(&version.collection)
     }
 
     fn app_url(&self, path: &NodePath) -> Option<String> {

@@ -1,16 +1,16 @@
 //! `wandbfs serve`: the embedded server.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::console::Console;
 use super::outcome::{Failure, Outcome};
 use super::runtime;
 use super::signals::EndSignals;
-use crate::server::{RunningServer, Seed, ServerOptions, start};
+use crate::server::{NewAccount, RunningServer, Seed, ServerOptions, add_user, start};
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -34,10 +34,55 @@ pub(crate) struct ServeArgs {
     /// Answer /_test/…: counters, faults and accounts for anybody. For tests only
     #[arg(long)]
     test_controls: bool,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// The accounts of the data directory; a server may be running on it
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Makes an account and prints its key, which is shown this once
+    #[command(after_help = "Examples:\n  \
+                  wandbfs serve --data ~/artifacts user add ann\n  \
+                  wandbfs serve --data ~/artifacts user add ann --read-only")]
+    Add {
+        /// Login name, and name of the personal entity
+        #[arg(value_name = "NAME")]
+        name: String,
+
+        /// Sees and changes everything
+        #[arg(long)]
+        admin: bool,
+
+        /// The key only reads; for somebody who has an account it is one more key
+        #[arg(long)]
+        read_only: bool,
+    },
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs, console: Console) -> Outcome {
+    if let Some(Instead::User(UserCommand::Add {
+        name,
+        admin,
+        read_only,
+    })) = &args.instead
+    {
+        let account = NewAccount {
+            name: name.clone(),
+            admin: *admin,
+            read_only: *read_only,
+        };
+        return add(&args.data, &account, console);
+    }
     let options = ServerOptions {
         data: args.data.clone(),
         listen: args.listen,
@@ -60,6 +105,16 @@ pub(crate) fn run(args: &ServeArgs, console: Console) -> Outcome {
     })
 }
 
+/// Makes an account.
+fn add(data: &Path, account: &NewAccount, console: Console) -> Outcome {
+    let key = runtime()?
+        .block_on(add_user(data, account))
+        .map_err(|error| Failure::serve(&error))?;
+    let line = json!({"username": account.name, "entity": account.name, "api_key": key});
+    console.either(&line, &key)?;
+    Ok(())
+}
+
 /// The ready line.
 pub(crate) fn ready(server: &RunningServer) -> Value {
     json!({
@@ -72,7 +127,7 @@ pub(crate) fn ready(server: &RunningServer) -> Value {
 }
 
 /// For people. The key stays in its file: a terminal is looked over, recorded and copied.
-fn greeting(server: &RunningServer, data: &std::path::Path) -> String {
+fn greeting(server: &RunningServer, data: &Path) -> String {
     format!(
         "serving {} as {}; to use it:\n  export WANDB_BASE_URL={} WANDB_API_KEY=$(cat {})",
         data.display(),

@@ -1,5 +1,6 @@
 //! What the data plane is asked for: one immutable content and where it comes from.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{ArtifactId, Digest, VersionPath};
@@ -67,10 +68,41 @@ pub struct StoredAt {
     pub region: Option<Arc<str>>,
 }
 
-/// What is likely to be opened after a content: its followers in listing order.
+/// What is likely to be opened after a content: its followers in listing order, and the files around
+/// it.
 ///
-/// The data plane asks for it to fetch URLs and small bodies in bulk; it may ask never.
+/// The data plane asks for it to fetch URLs and small bodies in bulk; it may ask never. Only
+/// [`next`](Self::next) has to be there; without the others no bodies are fetched ahead.
 pub trait Upcoming: Send + Sync {
     /// Up to `count` stored contents that follow, nearest first.
     fn next(&self, count: usize) -> Vec<Content>;
+
+    /// Where the content stands among those of its version.
+    fn seat(&self) -> Option<Seat> {
+        None
+    }
+
+    /// Numbers of up to `count` files that follow, nearest first.
+    fn following(&self, count: usize) -> Vec<u32> {
+        let _none = count;
+        Vec::new()
+    }
+
+    /// The stored content with a number, and what follows it; `None` for whatever is none.
+    fn stored(&self, number: u32) -> Option<(Content, Arc<dyn Upcoming>)> {
+        let _none = number;
+        None
+    }
+}
+
+/// Where a file stands in its version. Files of one directory have neighbouring numbers, in listing
+/// order, possibly with directories between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Number of the file.
+    pub number: u32,
+    /// Numbers of its directory's children.
+    pub directory: Range<u32>,
+    /// Numbers of the whole version are below this one.
+    pub end: u32,
 }

@@ -20,7 +20,7 @@ mod traits;
 pub use changes::{
     Applied, CollectionChange, RunArtifactsMode, RunPath, SaveFailure, Ttl, VersionChange, refused,
 };
-pub use content::{Content, Origin, StoredAt, Upcoming};
+pub use content::{Content, Origin, Seat, StoredAt, Upcoming};
 pub use digest::{Digest, DigestAlgorithm, DigestError};
 pub use error::{Error, ErrorKind};
 pub use names::{

@@ -46,6 +46,7 @@ use http::App;
 use http::connection::{Door, ResetSwitch};
 use http::urls::UrlSigner;
 use store::accounts::KeyOwner;
+use store::enrol::{self, UserRequest};
 use store::{Store, StoreError};
 
 /// Login name and entity of the account that an empty data directory gets.
@@ -252,13 +253,50 @@ fn open(
     let store = Store::open(data)?;
     let api_key = secrets::read_or_create(&data.join("api-key"), 20)?;
     if store.is_empty()? {
-        store.create_user_with_key(Some(FIRST_USER), true, &api_key)?;
+        store.enrol_first(FIRST_USER, &api_key)?;
     }
     let owner = store.key_owner(&api_key)?.ok_or_else(|| {
         StoreError::invalid("the file api-key does not hold the key of an account here")
     })?;
     seed::plant(&store, seeds, base_url)?;
     Ok((store, api_key, owner))
+}
+
+/// What to make of an account with [`add_user`].
+#[derive(Debug, Clone, Default)]
+pub struct NewAccount {
+    /// Login name, and name of the personal entity.
+    pub name: String,
+    /// Administrator of the instance: sees and changes everything.
+    pub admin: bool,
+    /// The key only reads. Whoever has an account gets such a key besides their others.
+    pub read_only: bool,
+}
+
+/// Makes an account in a data directory, whether or not a server has it open, and returns its key.
+/// The key is shown this once: the directory keeps its hash.
+///
+/// # Errors
+/// When the name is taken or is none, or the directory cannot be used.
+pub async fn add_user(data: &Path, account: &NewAccount) -> Result<String, ServeError> {
+    let (directory, account) = (data.to_owned(), account.clone());
+    let added = http::blocking(move || {
+        let request = UserRequest {
+            name: Some(&account.name),
+            admin: account.admin,
+            read_only: account.read_only,
+        };
+        let made = match open(&directory, &[], "") {
+            Ok((store, _, _)) => store.enrol(&request)?,
+            Err(StoreError::Busy) => store::beside(&directory, |tx| enrol::enrol(tx, &request))?,
+            Err(failure) => return Err(failure),
+        };
+        Ok(made.api_key)
+    });
+    added.await.map_err(|source| ServeError::Data {
+        path: data.to_owned(),
+        source: source.into(),
+    })
 }
 
 /// An address one can connect to: the unspecified address stands for the loopback one.

@@ -39,6 +39,11 @@ impl Budget {
         }
     }
 
+    /// Bytes of the whole budget.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Largest part that one request may fetch under this budget.
     pub(crate) fn part(&self) -> u64 {
         (self.total / 4).clamp(LEAST / 4, LARGEST_PART)
@@ -72,7 +77,8 @@ impl Share {
     }
 }
 
-fn units(bytes: u64) -> u32 {
+/// Units that `bytes` cost.
+pub(crate) fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 

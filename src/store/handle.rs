@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::ahead::Announcement;
 use super::body::{Body, Mode};
 use super::disk_error;
 use super::prefetch::{Plan, Wish};
@@ -26,6 +27,8 @@ pub(crate) struct Handle {
     source: Option<Source>,
     plan: Mutex<Plan>,
     trust: Mutex<Trust>,
+    /// Told at the first read.
+    announcement: Mutex<Option<Announcement>>,
 }
 
 /// What this reader knows about wrong contents. Bytes of a content that was thrown away must never
@@ -42,7 +45,11 @@ struct Trust {
 }
 
 impl Handle {
-    pub(super) fn new(body: Arc<Body>, source: Option<Source>) -> Self {
+    pub(super) fn new(
+        body: Arc<Body>,
+        source: Option<Source>,
+        announcement: Option<Announcement>,
+    ) -> Self {
         body.retain();
         let trust = Trust {
             strikes: body.strikes().0,
@@ -53,6 +60,7 @@ impl Handle {
             source,
             plan: Mutex::default(),
             trust: Mutex::new(trust),
+            announcement: Mutex::new(announcement),
         }
     }
 
@@ -111,6 +119,9 @@ impl Handle {
         let range = offset..offset.saturating_add(u64::from(length));
         if let Some(file) = self.body.file() {
             return self.read_verified(file, offset, u64::from(length)).await;
+        }
+        if let Some(announcement) = self.announcement.lock().take() {
+            self.body.announce(announcement);
         }
         if matches!(self.body.mode(), Mode::Small | Mode::Local) {
             if let Some(bytes) = self.body.in_memory(&range) {

@@ -9,12 +9,15 @@
 //! 4. The cache directory belongs to others too: [`cache`] puts in only what is complete and right,
 //!    and removes only what mounts added.
 //! 5. Many readers of many files, one small memory: [`budget`].
+//! 6. Thousands of small files must not cost a round trip each: [`ahead`] fetches them before they
+//!    are opened.
 //!
 //! The way of a read: [`Store::open`] finds or makes the one body of a content; the handle's plan
 //! turns the read into a range; the body starts what is missing and not under way; the source
 //! streams it; bytes go to whoever waits, then to disk; complete, the digest is checked and the
 //! file gets its name in the cache; from then on reads come from that file.
 
+mod ahead;
 mod body;
 mod budget;
 mod cache;
@@ -33,12 +36,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
+pub use cache::{CacheKeeper, CachedFile, Report as CacheReport};
 pub use source::DownloadHandler;
 
 use crate::model::{
     Blobs, Content, DigestAlgorithm, Error, ErrorKind, Hub, OpenBlob, Origin, Upcoming,
 };
 use crate::telemetry::Meter;
+use ahead::Ahead;
 use body::Body;
 use budget::Budget;
 use cache::{Cache, Place};
@@ -101,6 +106,7 @@ impl Drop for End {
 pub(crate) struct Shared {
     cache: Cache,
     budget: Budget,
+    ahead: Ahead,
     sources: Arc<Sources>,
     deadline: Duration,
     offline: bool,
@@ -136,9 +142,11 @@ impl Store {
             hub: links.hub,
             handler: links.handler,
         };
+        let budget = Budget::new(options.memory);
         let shared = Arc::new(Shared {
             cache: Cache::open(options.cache_dir, options.cache_limit),
-            budget: Budget::new(options.memory),
+            ahead: Ahead::new(budget.total()),
+            budget,
             sources: Arc::new(sources),
             deadline: options.deadline,
             offline: options.offline,
@@ -147,7 +155,7 @@ impl Store {
             partial: Mutex::default(),
         });
         let tidied = Arc::clone(&shared);
-        tokio::task::spawn_blocking(move || tidied.cache.tidy());
+        tokio::task::spawn_blocking(move || tidied.cache.tidy_if_needed());
         let end = Arc::new(End(Arc::clone(&shared)));
         Self { shared, _end: end }
     }
@@ -195,11 +203,12 @@ impl Blobs for Store {
     ) -> Result<Arc<dyn OpenBlob>, Error> {
         let subject = Subject::of(content);
         let body = self.body(content, subject).await?;
-        let source = match body.is_verified() {
-            true => None,
-            false => self.source(content, upcoming)?,
-        };
-        Ok(Arc::new(Handle::new(body, source)))
+        let announcement = self.shared.opened(content, upcoming.as_ref());
+        if body.is_verified() {
+            return Ok(Arc::new(Handle::new(body, None, None)));
+        }
+        let source = self.source(content, upcoming)?;
+        Ok(Arc::new(Handle::new(body, source, announcement)))
     }
 
     fn cached(&self, content: &Content) -> f64 {

@@ -138,7 +138,16 @@ impl Artifact {
 
     /// Its files as the server lists them.
     pub fn files(&self) -> ArtifactFiles {
-        ArtifactFiles::of(self.client.clone(), &self.value)
+        ArtifactFiles::of(self.client.clone(), &self.value, None)
+    }
+
+    /// Those of its files that have one of these paths; a path that no file has is left out.
+    pub fn files_named<S: Into<String>>(
+        &self,
+        names: impl IntoIterator<Item = S>,
+    ) -> ArtifactFiles {
+        let names = names.into_iter().map(Into::into).collect();
+        ArtifactFiles::of(self.client.clone(), &self.value, Some(names))
     }
 
     /// The runs that use it: a request per 500.

@@ -65,7 +65,12 @@ pub struct ArtifactFile {
 plural!(ArtifactFiles of ArtifactFile);
 
 impl ArtifactFiles {
-    pub(crate) fn of(client: Client, version: &ArtifactVersion) -> Self {
+    /// The files of a version, all or those of these paths.
+    pub(crate) fn of(
+        client: Client,
+        version: &ArtifactVersion,
+        names: Option<Vec<String>>,
+    ) -> Self {
         let collection = version.collection.clone();
         let alias = version.index.to_string();
         let name = format!("{}:{alias}", collection.name);
@@ -80,6 +85,7 @@ impl ArtifactFiles {
             let mut asked = project_variables(&collection.project);
             asked["collection"] = json!(collection.name.as_str());
             asked["alias"] = json!(alias);
+            asked["fileNames"] = json!(names);
             async move {
                 let operation = op::ARTIFACT_MEMBERSHIP_FILES;
                 let asked = listing(asked, &page, ITEMS_PER_PAGE, &ListOptions::default());

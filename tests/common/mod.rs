@@ -1,6 +1,7 @@
 //! A server in this process and a client that speaks to it, for the tests of the embedded server.
 #![allow(clippy::unwrap_used, clippy::expect_used, dead_code)]
 
+pub(crate) mod client;
 pub(crate) mod sdl;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -155,3 +155,21 @@ async fn the_viewers_own_entity_and_a_project_that_is_not_there() {
             .contains("TOTAL_COUNT_IN_FILE_CONNECTION")
     );
 }
+
+#[tokio::test]
+async fn files_are_found_by_their_paths() {
+    let served = serve(Seed::Files(5)).await;
+    let artifact = served.client.artifact("scale/files:v0").await.unwrap();
+    let all: Vec<_> = artifact.files().try_collect().await.unwrap();
+    assert_eq!(all.len(), 5);
+    let wanted = [all[3].name.as_str(), "not/there", all[1].name.as_str()];
+    let mut files = artifact.files_named(wanted);
+    let mut found = Vec::new();
+    while let Some(file) = files.try_next().await.unwrap() {
+        found.push(file.name);
+    }
+    found.sort();
+    let mut expected = [all[1].name.clone(), all[3].name.clone()];
+    expected.sort();
+    assert_eq!(found, expected);
+}

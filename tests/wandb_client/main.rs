@@ -12,4 +12,7 @@ mod embedded;
 mod listings;
 mod other_make;
 mod recording;
+mod refusals;
 mod transport;
+mod views;
+mod world;

@@ -13,7 +13,7 @@ use wandbfs::model::{
 };
 use wandbfs::wandb::UseRecorder;
 
-use super::changes::{World, world};
+use super::world::{World, world};
 
 /// Content of eight bytes whatever is asked for.
 #[derive(Default)]

@@ -58,6 +58,18 @@ impl Args {
         self.0.get(name)?.as_object()
     }
 
+    /// These arguments with `member` of the input object set to `value` where the client sent `""`.
+    pub(crate) fn with_default_member(&self, member: &str, value: &str) -> Self {
+        let mut args = self.clone();
+        if let Some(Value::Object(input)) = args.0.get_mut("input")
+            && let Some(Value::String(text)) = input.get_mut(member)
+            && text.is_empty()
+        {
+            value.clone_into(text);
+        }
+        args
+    }
+
     /// The four paging arguments.
     pub(crate) fn page(&self) -> PageArgs {
         let count = |name| self.int(name).map(|n| usize::try_from(n).unwrap_or(0));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -28,6 +28,7 @@ use super::shape::{Damage, Link, Shape};
 use super::{App, blocking};
 use crate::server::engine::Names;
 use crate::server::store::accounts::Role;
+use crate::server::store::enrol::{EntityChange, UserRequest};
 
 /// How many requests of each kind arrived since the last reset.
 #[derive(Debug, Default)]
@@ -118,6 +119,11 @@ impl Controls {
         self.release();
     }
 
+    /// How long a content URL made now works, if the knobs say so.
+    pub(crate) fn url_lifetime(&self) -> Option<Duration> {
+        self.knobs.lock().url_lifetime_s.map(Duration::from_secs)
+    }
+
     /// Counts a request and decides what becomes of it, waiting as the knobs say.
     pub(crate) async fn admit(
         &self,
@@ -185,6 +191,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/knobs", put(turn_knobs))
         .route("/users", post(create_user))
         .route("/teams", post(create_team))
+        .route("/entities/{name}", put(set_entity))
 }
 
 async fn requests(State(app): State<Arc<App>>) -> Response {
@@ -219,6 +226,8 @@ struct NewUser {
     username: Option<String>,
     #[serde(default)]
     admin: bool,
+    #[serde(default)]
+    read_only: bool,
 }
 
 async fn create_user(State(app): State<Arc<App>>, body: Bytes) -> Response {
@@ -227,7 +236,14 @@ async fn create_user(State(app): State<Arc<App>>, body: Bytes) -> Response {
         Err(fault) => return error(StatusCode::BAD_REQUEST, &fault),
     };
     let store = Arc::clone(&app.store);
-    match blocking(move || store.create_user(wanted.username.as_deref(), wanted.admin)).await {
+    let made = blocking(move || {
+        store.enrol(&UserRequest {
+            name: wanted.username.as_deref(),
+            admin: wanted.admin,
+            read_only: wanted.read_only,
+        })
+    });
+    match made.await {
         Ok(user) => Json(json!({
             "username": user.username,
             "entity": user.entity,
@@ -277,6 +293,33 @@ async fn create_team(State(app): State<Arc<App>>, body: Bytes) -> Response {
             "org_entity": team.org_entity,
         }))
         .into_response(),
+        Err(failure) => super::reply::failure(&failure),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    protected_aliases: Option<Vec<String>>,
+    xxhash_digests: Option<bool>,
+}
+
+async fn set_entity(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Response {
+    let wanted: Settings = match read(&body) {
+        Ok(wanted) => wanted,
+        Err(fault) => return error(StatusCode::BAD_REQUEST, &fault),
+    };
+    let change = EntityChange {
+        protected_aliases: wanted.protected_aliases,
+        xxh128: wanted.xxhash_digests,
+    };
+    let store = Arc::clone(&app.store);
+    match blocking(move || store.set_entity(&name, &change)).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(failure) => super::reply::failure(&failure),
     }
 }

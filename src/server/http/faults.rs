@@ -87,6 +87,8 @@ pub(crate) struct Knobs {
     pub(crate) latency_ms: u64,
     /// Bandwidth of all answers together, as of one link; absent or 0 is unlimited.
     pub(crate) bytes_per_s: Option<u64>,
+    /// Seconds a content URL made from now on works, instead of an hour.
+    pub(crate) url_lifetime_s: Option<u64>,
     faults: Vec<Fault>,
 }
 

@@ -44,7 +44,7 @@ pub(super) async fn answer(
             let cx = Cx {
                 store: Arc::clone(&app.store),
                 caller,
-                urls: app.signer.at(&base_url),
+                urls: app.signer_at(&base_url),
                 base_url,
             };
             app.engine.execute(call, Arc::new(cx)).await

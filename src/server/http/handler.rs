@@ -43,7 +43,7 @@ pub(super) async fn redirect(
     let found = blocking(move || store.handler_object(caller.user_id, caller.admin, &entity, &hex));
     match found.await {
         Ok(Some(object)) => {
-            let url = app.signer.at(&app.base_url(&headers)).download(&object);
+            let url = app.signer_at(&app.base_url(&headers)).download(&object);
             match HeaderValue::from_str(&url) {
                 Ok(location) => (StatusCode::FOUND, [(header::LOCATION, location)]).into_response(),
                 Err(_) => reply::not_found(),

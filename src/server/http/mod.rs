@@ -90,6 +90,15 @@ impl App {
         }
     }
 
+    /// Makes the URLs that go to a client who reached the server at `base_url`.
+    fn signer_at(&self, base_url: &str) -> UrlSigner {
+        let signer = self.signer.at(base_url);
+        match self.controls.as_ref().and_then(Controls::url_lifetime) {
+            Some(lifetime) => signer.lasting(lifetime),
+            None => signer,
+        }
+    }
+
     /// The base URL under which this request reached the server. A server may have several names
     /// (a container's, a tunnel's), and the URLs it hands out must work for the one who asks.
     fn base_url(&self, headers: &HeaderMap) -> String {

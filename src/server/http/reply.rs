@@ -32,6 +32,10 @@ pub(crate) fn failure(failure: &StoreError) -> Response {
         StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
         StoreError::Invalid(_) => StatusCode::BAD_REQUEST,
         StoreError::Conflict(_) => StatusCode::CONFLICT,
+        StoreError::Full(_) => {
+            tracing::error!(error = ?failure, "the store is full");
+            StatusCode::INSUFFICIENT_STORAGE
+        }
         StoreError::Busy
         | StoreError::TooNew { .. }
         | StoreError::Sqlite(_)

@@ -54,6 +54,7 @@ impl Access {
 pub(crate) struct UrlSigner {
     mac: Hmac<Sha256>,
     base_url: Arc<str>,
+    lifetime: Duration,
 }
 
 impl std::fmt::Debug for UrlSigner {
@@ -73,6 +74,7 @@ impl UrlSigner {
         Self {
             mac: Hmac::new(&block.into()),
             base_url: base_url.into(),
+            lifetime: LIFETIME,
         }
     }
 
@@ -95,19 +97,24 @@ impl UrlSigner {
     /// The same signer under another name of this server.
     pub(crate) fn at(&self, base_url: &str) -> Self {
         Self {
-            mac: self.mac.clone(),
             base_url: base_url.into(),
+            ..self.clone()
         }
     }
 
-    /// Absolute URL for reading `object` during the next hour, without credentials.
-    pub(crate) fn download(&self, object: &str) -> String {
-        self.url(object, Access::Read, now() + LIFETIME.as_secs())
+    /// The same signer of URLs that work for so long.
+    pub(crate) fn lasting(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
     }
 
-    /// Absolute URL for writing `object` during the next hour, without credentials.
+    /// Absolute URL for reading `object` for the signer's lifetime, an hour, without credentials.
+    pub(crate) fn download(&self, object: &str) -> String {
+        self.url(object, Access::Read, now() + self.lifetime.as_secs())
+    }
+
+    /// Absolute URL for writing `object` for as long, without credentials.
     pub(crate) fn upload(&self, object: &str) -> String {
-        self.url(object, Access::Write, now() + LIFETIME.as_secs())
+        self.url(object, Access::Write, now() + self.lifetime.as_secs())
     }
 
     fn url(&self, object: &str, access: Access, expires: u64) -> String {

@@ -18,7 +18,7 @@ use super::{
 use crate::server::store::{
     Kind, StoreError, accounts,
     collections::{self, CollectionRow},
-    manifests, runs,
+    manifests, projects, runs,
     tags::{self, Owner},
     versions::{self, VersionRow},
 };
@@ -102,13 +102,13 @@ impl Artifact {
             "filesByManifestEntries" => return file::by_entries(cx, row, args),
             "usedBy" => return run::using(cx, row.id, args),
             "usedCount" => {
-                let listing = runs::using(row.id, None)?;
+                let listing = runs::using(row.id, viewer(cx), None)?;
                 Out::value(read(cx, |db| listing.count(db))?)
             }
             "artifactCollections" => return self.collections(cx),
             "artifactMemberships" => {
                 let page = read(cx, |db| {
-                    versions::membership_page(db, row.id, &page_request(args))
+                    versions::membership_page(db, row.id, viewer(cx), &page_request(args))
                 })?;
                 Out::node(connection(
                     "ArtifactCollectionMembershipConnection",
@@ -161,7 +161,13 @@ impl Artifact {
 
     fn created_by(&self, cx: &Cx) -> Answer {
         if let Some(id) = self.0.run_id {
-            return Ok(Out::maybe(read(cx, |db| runs::run(db, id))?.map(Run)));
+            let run = read(cx, |db| {
+                let run = runs::run(db, id)?;
+                run.map_or(Ok(None), |run| {
+                    Ok(projects::project(db, viewer(cx), run.project_id)?.map(|_| run))
+                })
+            })?;
+            return Ok(Out::maybe(run.map(Run)));
         }
         Ok(match self.0.user_id {
             Some(id) => Out::maybe(read(cx, |db| accounts::user(db, id))?.map(User)),

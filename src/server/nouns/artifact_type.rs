@@ -6,8 +6,9 @@ use super::{
     Answer, Args, Cx, Noun, Out, ServerError,
     artifact::Artifact,
     collection::{self, Collection},
+    nothing,
     project::Project,
-    read,
+    read, viewer,
 };
 use crate::server::store::{
     Kind, StoreError,
@@ -26,6 +27,22 @@ impl Noun for ArtifactType {
 
     async fn field(&self, cx: &Cx, name: &str, args: &Args) -> Answer {
         let row = &self.0;
+        if matches!(
+            name,
+            "project"
+                | "artifact"
+                | "artifactCollection"
+                | "artifactSequence"
+                | "artifactCollections"
+        ) && read(cx, |db| projects::project(db, viewer(cx), row.project_id))?.is_none()
+        {
+            // Reached through a version that is linked from a project the caller does not see.
+            return match name {
+                "project" => Err(StoreError::not_found("project").into()),
+                "artifactCollections" => Ok(Out::node(nothing("ArtifactCollectionConnection"))),
+                _ => Ok(Out::Null),
+            };
+        }
         Ok(match name {
             "id" => Out::value(Kind::Type.id(row.id)),
             "name" => Out::value(row.name.as_str()),

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{
     Answer, Args, Connection, Cx, Edge, Noun, Out, ServerError, artifact::Artifact,
     artifact_alias::Alias, artifact_type::ArtifactType, connection, membership::Membership,
-    page_request, project::Project, read, tag::Tag, total, viewer, whole,
+    nothing, page_request, project::Project, read, tag::Tag, total, viewer, whole,
 };
 use crate::server::store::{
     Kind, aliases,
@@ -30,6 +30,9 @@ impl Noun for Collection {
 
     async fn field(&self, cx: &Cx, name: &str, args: &Args) -> Answer {
         let row = &self.0;
+        if let Some(hidden) = self.hidden(cx, name)? {
+            return Ok(hidden);
+        }
         Ok(match name {
             "id" => Out::value(Kind::Collection.id(row.id)),
             "name" => Out::value(row.name.as_str()),
@@ -77,6 +80,22 @@ impl Noun for Collection {
 }
 
 impl Collection {
+    /// What the fields that show more than the collection itself answer to a caller who only came here
+    /// through a version that is linked from a project they do not see; none: the caller sees it.
+    fn hidden(&self, cx: &Cx, name: &str) -> Result<Option<Out>, ServerError> {
+        let answer = match name {
+            "tags" => Out::node(nothing("TagConnection")),
+            "aliases" => Out::node(nothing("ArtifactAliasConnection")),
+            "artifacts" => Out::node(nothing("VersionedArtifactConnection")),
+            "artifactMemberships" => Out::node(nothing("ArtifactCollectionMembershipConnection")),
+            "description" | "artifactMembership" | "latestArtifact" => Out::Null,
+            _ => return Ok(None),
+        };
+        let project = self.0.project_id;
+        let seen = read(cx, |db| projects::project(db, viewer(cx), project))?.is_some();
+        Ok((!seen).then_some(answer))
+    }
+
     /// The versions, each edge with its number in *this* collection.
     fn artifacts(&self, cx: &Cx, args: &Args) -> Answer {
         let listing = versions::listing(self.0.id, args.str("filters"), args.str("order"))?;

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use super::{
     Answer, Args, Cx, Noun, Out, ServerError, collection, connection,
     membership::Membership,
-    organization::Organization,
-    page_request,
+    organization, page_request,
     payload::Payload,
     project::{self, Project},
     read, total,
@@ -17,7 +16,7 @@ use super::{
 };
 use crate::server::store::{
     Kind,
-    accounts::{self, EntityRow, MemberRow},
+    accounts::{self, EntityRow, MemberRow, Role},
     collections::Scope,
     projects, versions,
 };
@@ -46,14 +45,21 @@ impl Noun for Entity {
             "available" => Out::value(false),
             "isTeam" => Out::value(entity.kind != "user"),
             "entityType" => Out::value(entity_type(&entity.kind)),
-            "isPaid" | "codeSavingEnabled" | "xxhashDigestsEnabled" => Out::value(true),
+            "isPaid" | "codeSavingEnabled" => Out::value(true),
+            "xxhashDigestsEnabled" => Out::value(entity.xxh128),
             "photoUrl" => Out::Null,
-            "readOnly" => Out::value(!cx.caller.admin && !writes(cx, entity.id)?),
+            "readOnly" => Out::value(
+                cx.caller.read_only
+                    || (!cx.caller.admin && !role(cx, entity.id)?.is_some_and(Role::writes)),
+            ),
             "readOnlyAdmin" | "privateOnly" => Out::value(false),
             "defaultAccess" => Out::value("PRIVATE"),
             "storageBytes" => Out::value(0),
             "createdAt" => Out::value(entity.created_at.as_str()),
             "updatedAt" => Out::Null,
+            "members" if !cx.caller.admin && role(cx, entity.id)?.is_none() => {
+                Out::Nodes(Vec::new())
+            }
             "members" => Out::nodes(
                 read(cx, |db| accounts::members_of(db, entity.id))?
                     .into_iter()
@@ -64,9 +70,9 @@ impl Noun for Entity {
                 None => Out::Null,
             },
             "organization" => match entity.organization_id {
-                Some(id) => {
-                    Out::maybe(read(cx, |db| accounts::organization(db, id))?.map(Organization))
-                }
+                Some(id) => Out::maybe(organization::visible(cx, |db| {
+                    accounts::organization(db, id)
+                })?),
                 None => Out::Null,
             },
             "protectedAliases" => Out::value(protected(entity)?),
@@ -95,9 +101,9 @@ fn entity_type(kind: &str) -> &'static str {
     }
 }
 
-fn writes(cx: &Cx, entity: i64) -> Result<bool, ServerError> {
-    let role = read(cx, |db| accounts::role_in(db, entity, cx.caller.user_id))?;
-    Ok(role.is_some_and(accounts::Role::writes))
+/// The caller's role in an entity.
+fn role(cx: &Cx, entity: i64) -> Result<Option<Role>, ServerError> {
+    read(cx, |db| accounts::role_in(db, entity, cx.caller.user_id))
 }
 
 fn protected(entity: &EntityRow) -> Result<serde_json::Value, ServerError> {

@@ -100,7 +100,8 @@ impl File {
         match self {
             Self::Entry(entry, _) => entry.size,
             Self::Run(row) => row.size,
-            Self::Target(_) | Self::Manifest(_) => 0,
+            Self::Manifest(row) => row.size,
+            Self::Target(_) => 0,
         }
     }
 

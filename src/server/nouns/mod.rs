@@ -61,6 +61,10 @@ impl From<StoreError> for ServerError {
             StoreError::Forbidden(text) => Self::Forbidden(text),
             StoreError::Invalid(text) => Self::Invalid(text),
             StoreError::Conflict(text) => Self::Conflict(text),
+            full @ StoreError::Full(_) => {
+                tracing::error!(error = ?full, "the store is full");
+                Self::Conflict(full.to_string())
+            }
             other => Self::internal("using the store", other),
         }
     }

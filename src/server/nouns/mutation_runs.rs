@@ -104,7 +104,11 @@ pub(super) async fn upsert(cx: &Cx, args: &Args) -> Answer {
     })?;
     let made = Payload::new("UpsertBucketPayload")
         .value("inserted", inserted)
-        .value("updateAvailable", false);
+        .value("updateAvailable", false)
+        .node(
+            "serverSettings",
+            Payload::new("ServerSettings").nodes("serverMessages", [] as [Payload; 0]),
+        );
     Ok(Out::node(made.node("bucket", Run(run))))
 }
 

@@ -2,11 +2,29 @@
 
 use async_trait::async_trait;
 
-use super::{Answer, Args, Cx, Noun, Out, ServerError, entity::Entity, payload::Payload, read};
+use super::{
+    Answer, Args, Cx, Database, Noun, Out, ServerError, entity::Entity, payload::Payload, read,
+};
 use crate::server::store::{
-    Kind,
+    self, Kind,
     accounts::{self, OrganizationRow},
 };
+
+/// The organization that `find` finds, if the caller belongs to it: strangers do not know it.
+pub(super) fn visible(
+    cx: &Cx,
+    find: impl Fn(&Database) -> store::error::Result<Option<OrganizationRow>>,
+) -> Result<Option<Organization>, ServerError> {
+    let found = read(cx, |db| {
+        let Some(found) = find(db)? else {
+            return Ok(None);
+        };
+        let mine = accounts::organizations_of(db, cx.caller.user_id)?;
+        let known = cx.caller.admin || mine.iter().any(|row| row.id == found.id);
+        Ok(known.then_some(found))
+    })?;
+    Ok(found.map(Organization))
+}
 
 /// An organization of teams.
 pub(super) struct Organization(pub(super) OrganizationRow);

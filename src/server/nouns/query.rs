@@ -7,8 +7,7 @@ use super::{
     artifact::Artifact,
     collection::Collection,
     entity::Entity,
-    nothing,
-    organization::Organization,
+    nothing, organization,
     payload::Payload,
     project::{self, Project},
     read,
@@ -99,18 +98,12 @@ fn users(cx: &Cx, args: &Args) -> Answer {
 
 fn organization(cx: &Cx, args: &Args) -> Answer {
     let by_id = args.str("id").and_then(|id| Kind::Organization.parse(id));
-    let found = read(cx, |db| match (by_id, args.str("name")) {
+    let found = organization::visible(cx, |db| match (by_id, args.str("name")) {
         (Some(id), _) => accounts::organization(db, id),
         (None, Some(name)) => accounts::organization_named(db, name),
         (None, None) => Ok(None),
     })?;
-    // An organization is known to its members only.
-    let mine = cx.caller.admin
-        || found.as_ref().is_none_or(|org| {
-            read(cx, |db| accounts::organizations_of(db, cx.caller.user_id))
-                .is_ok_and(|mine| mine.iter().any(|row| row.id == org.id))
-        });
-    Ok(Out::maybe(found.filter(|_| mine).map(Organization)))
+    Ok(Out::maybe(found))
 }
 
 fn project(cx: &Cx, args: &Args) -> Answer {
@@ -135,7 +128,11 @@ fn collection(cx: &Cx, args: &Args) -> Result<Option<Collection>, ServerError> {
 
 fn client_id(cx: &Cx, args: &Args) -> Answer {
     let client = args.required("clientID")?;
-    Ok(match cx.store.client_id(client)? {
+    let found = match cx.store.client_id(client)? {
+        Some(id) => read(cx, |db| versions::visible_version(db, viewer(cx), id))?.map(|row| row.id),
+        None => None,
+    };
+    Ok(match found {
         Some(id) => Out::node(
             Payload::new("ClientIDMapping")
                 .value("clientID", client)

@@ -55,7 +55,7 @@ impl Noun for Run {
                 let role = project.map_or(Ok(None), |project| {
                     read(cx, |db| projects::role(db, viewer(cx), &project))
                 })?;
-                Out::value(!role.is_some_and(accounts::Role::writes))
+                Out::value(cx.caller.read_only || !role.is_some_and(accounts::Role::writes))
             }
             "user" => match run.user_id {
                 Some(id) => Out::maybe(read(cx, |db| accounts::user(db, id))?.map(User)),
@@ -100,7 +100,7 @@ impl Run {
     }
 
     fn outputs(&self, cx: &Cx, args: &Args) -> Answer {
-        let listing = versions::run_listing(self.0.id, "output", args.str("filters"))?;
+        let listing = versions::run_listing(self.0.id, viewer(cx), "output", args.str("filters"))?;
         let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
         Ok(Out::node(
             connection("ArtifactConnection", page, |(_, version)| Artifact(version))
@@ -109,7 +109,7 @@ impl Run {
     }
 
     fn inputs(&self, cx: &Cx, args: &Args) -> Answer {
-        let listing = versions::run_listing(self.0.id, "input", args.str("filters"))?;
+        let listing = versions::run_listing(self.0.id, viewer(cx), "input", args.str("filters"))?;
         let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
         let mut edges = Vec::with_capacity(page.items.len());
         for (cursor, (_, version)) in page.items {
@@ -166,7 +166,11 @@ pub(super) fn of_project(cx: &Cx, project: i64, only_count: bool, args: &Args) -
 
 /// The runs that use a version.
 pub(super) fn using(cx: &Cx, artifact: i64, args: &Args) -> Answer {
-    page(cx, runs::using(artifact, args.str("filters"))?, args)
+    page(
+        cx,
+        runs::using(artifact, viewer(cx), args.str("filters"))?,
+        args,
+    )
 }
 
 fn page(cx: &Cx, listing: Listing, args: &Args) -> Answer {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    Answer, Args, Cx, Noun, Out, ServerError, entity::Entity, organization::Organization,
+    Answer, Args, Cx, Noun, Out, ServerError, entity::Entity, nothing, organization::Organization,
     payload::Payload, project, read, whole,
 };
 use crate::server::store::{
@@ -23,11 +23,17 @@ impl Noun for User {
     async fn field(&self, cx: &Cx, name: &str, args: &Args) -> Answer {
         let user = &self.0;
         let own = cx.caller.admin || cx.caller.user_id == user.id;
+        // Of strangers only the name is known.
+        let known = own
+            || (matches!(name, "email" | "organizations" | "teams")
+                && read(cx, |db| {
+                    accounts::acquainted(db, cx.caller.user_id, user.id)
+                })?);
         Ok(match name {
             "id" => Out::value(Kind::User.id(user.id)),
             "name" => Out::value(user.name.as_str()),
             "username" | "entity" => Out::value(user.username.as_str()),
-            "email" => Out::value(user.email.clone()),
+            "email" => Out::value(user.email.clone().filter(|_| known)),
             "admin" => Out::value(user.admin),
             "accountType" => Out::value("USER"),
             "flags" => Out::value("{}"),
@@ -38,6 +44,8 @@ impl Noun for User {
             "defaultEntity" | "userEntity" => Out::maybe(
                 read(cx, |db| accounts::entity_named(db, &user.username))?.map(Entity::new),
             ),
+            "organizations" if !known => Out::Nodes(Vec::new()),
+            "teams" if !known => Out::node(nothing("EntityConnection")),
             "organizations" => Out::nodes(
                 read(cx, |db| accounts::organizations_of(db, user.id))?
                     .into_iter()

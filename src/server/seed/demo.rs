@@ -20,6 +20,7 @@ use crate::server::store::{
     accounts::{self, Role},
     blobs::Received,
     collections::{self, CollectionRow},
+    enrol,
     links::link_version,
     projects, runs,
     versions::VersionRow,
@@ -64,13 +65,13 @@ pub(super) fn plant(writer: &mut Writer<'_>, base_url: &str) -> Result<()> {
     if accounts::entity_named(writer.tx, "vision-lab")?.is_some() {
         return Ok(());
     }
-    let (organization, org_entity) = accounts::ensure_organization(writer.tx, ORGANIZATION)?;
+    let (organization, org_entity) = enrol::ensure_organization(writer.tx, ORGANIZATION)?;
     for team in ["vision-lab", "speech-lab"] {
-        let id = accounts::insert_entity(writer.tx, team, "team", None, Some(organization))?;
-        accounts::add_member(writer.tx, id, writer.viewer.user_id, Role::Admin)?;
+        let id = enrol::insert_entity(writer.tx, team, "team", None, Some(organization))?;
+        enrol::add_member(writer.tx, id, writer.viewer.user_id, Role::Admin)?;
     }
     if let Some(entity) = accounts::org_entity(writer.tx, organization)? {
-        accounts::add_member(writer.tx, entity.id, writer.viewer.user_id, Role::Admin)?;
+        enrol::add_member(writer.tx, entity.id, writer.viewer.user_id, Role::Admin)?;
     }
     quickstart(writer, base_url)?;
     phrases(writer)?;

@@ -5,7 +5,10 @@ use serde_json::json;
 
 use super::writer::{About, Content, EPOCH, Writer};
 use crate::server::store::{
-    StoreError, aliases, commit::publish, time, versions, writing::insert_membership,
+    StoreError, aliases,
+    commit::{self, publish},
+    time, versions,
+    writing::insert_membership,
 };
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -108,7 +111,7 @@ pub(super) fn files(writer: &mut Writer<'_>, count: usize) -> Result<()> {
 /// `artifacts=N`.
 pub(super) fn artifacts(writer: &mut Writer<'_>, count: usize) -> Result<()> {
     let project = writer.project(writer.username, PROJECT, Some("Seeds of scale"))?;
-    let mut shared: Option<(i64, String)> = None;
+    let mut shared: Option<(i64, String, commit::Contents)> = None;
     for index in 0..count {
         let name = format!("artifact-{index:06}");
         let Some(sequence) = writer.collection(project.id, TYPE, &name, None, &[])? else {
@@ -118,11 +121,17 @@ pub(super) fn artifacts(writer: &mut Writer<'_>, count: usize) -> Result<()> {
             at: index as i64,
             ..About::default()
         };
-        let Some((manifest, digest)) = &shared else {
+        let Some((manifest, digest, contents)) = &shared else {
             let blob = writer.store(b"the same in every artifact\n")?;
             let entries = [Ok(("data.txt".to_owned(), Content::Stored(blob)))].into_iter();
             let first = writer.version(&sequence, &about, entries)?;
-            shared = first.manifest_id.map(|manifest| (manifest, first.digest));
+            if let Some(manifest) = first.manifest_id {
+                shared = Some((
+                    manifest,
+                    first.digest,
+                    commit::measure(writer.tx, manifest)?,
+                ));
+            }
             continue;
         };
         // One manifest serves all: they have the same content.
@@ -133,7 +142,14 @@ pub(super) fn artifacts(writer: &mut Writer<'_>, count: usize) -> Result<()> {
             .execute(params![id, digest])?;
         let row =
             versions::version(writer.tx, id)?.ok_or_else(|| StoreError::not_found("artifact"))?;
-        publish(writer.tx, writer.viewer, &sequence, &row, *manifest)?;
+        publish(
+            writer.tx,
+            writer.viewer,
+            &sequence,
+            &row,
+            *manifest,
+            *contents,
+        )?;
     }
     Ok(())
 }

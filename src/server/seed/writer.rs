@@ -15,7 +15,7 @@ use crate::server::{
         BlobDir, Kind, StoreError,
         blobs::Received,
         collections::{self, CollectionRow},
-        commit::{publish, remember_birth, remember_blob},
+        commit::{measure, publish, remember_birth, remember_blob},
         projects::{self, ProjectRow, Viewer},
         runs,
         tags::{self, Owner, TagInput},
@@ -167,7 +167,8 @@ impl<'a> Writer<'a> {
         let manifest = self.manifest(sequence, artifact, entries)?;
         let row = versions::version(self.tx, artifact)?
             .ok_or_else(|| StoreError::not_found("artifact"))?;
-        publish(self.tx, self.viewer, sequence, &row, manifest)?;
+        let contents = measure(self.tx, manifest)?;
+        publish(self.tx, self.viewer, sequence, &row, manifest, contents)?;
         versions::version(self.tx, artifact)?.ok_or_else(|| StoreError::not_found("artifact"))
     }
 

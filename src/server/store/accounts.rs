@@ -1,13 +1,12 @@
-//! Users, keys, teams, organizations and entities.
+//! Users, keys, teams, organizations and entities, as they are; [`super::enrol`] makes them.
 //!
 //! An entity owns projects: each user has a personal one, each team is one, and each organization has
 //! one whose projects are its registries.
 
-use rand::Rng as _;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
-use super::{Result, Store, StoreError, time};
+use super::{Result, Store};
 
 /// Whose key it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,28 +62,6 @@ impl Role {
     }
 }
 
-/// A new account.
-#[derive(Debug, Clone)]
-pub(crate) struct NewUser {
-    /// Login name.
-    pub(crate) username: String,
-    /// Personal entity.
-    pub(crate) entity: String,
-    /// The key, shown this once; the store keeps its hash.
-    pub(crate) api_key: String,
-}
-
-/// A new team.
-#[derive(Debug, Clone)]
-pub(crate) struct NewTeam {
-    /// The team's entity.
-    pub(crate) team: String,
-    /// The organization's name.
-    pub(crate) org: String,
-    /// The organization's entity, owner of the registries.
-    pub(crate) org_entity: String,
-}
-
 /// A user.
 #[derive(Debug, Clone)]
 pub(crate) struct UserRow {
@@ -119,6 +96,8 @@ pub(crate) struct EntityRow {
     pub(crate) protected_aliases: String,
     /// When it was made.
     pub(crate) created_at: String,
+    /// Clients may name its new artifacts by XXH128.
+    pub(crate) xxh128: bool,
 }
 
 /// An organization.
@@ -142,8 +121,7 @@ pub(crate) struct MemberRow {
 }
 
 const USER: &str = "u.id, u.username, u.name, u.email, u.admin, u.created_at";
-const ENTITY: &str =
-    "e.id, e.name, e.kind, e.user_id, e.organization_id, e.protected_aliases, e.created_at";
+const ENTITY: &str = "e.id, e.name, e.kind, e.user_id, e.organization_id, e.protected_aliases, e.created_at, e.xxh128";
 
 fn user_row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
     Ok(UserRow {
@@ -165,16 +143,12 @@ fn entity_row(row: &Row<'_>) -> rusqlite::Result<EntityRow> {
         organization_id: row.get(4)?,
         protected_aliases: row.get(5)?,
         created_at: row.get(6)?,
+        xxh128: row.get(7)?,
     })
 }
 
-fn hash(key: &str) -> Vec<u8> {
+pub(super) fn hash(key: &str) -> Vec<u8> {
     Sha256::digest(key.as_bytes()).to_vec()
-}
-
-/// A key of the classic form: 40 hex digits.
-fn new_key() -> String {
-    hex::encode(rand::rng().random::<[u8; 20]>())
 }
 
 impl Store {
@@ -195,66 +169,6 @@ impl Store {
                 read_only: false,
                 admin: user.admin,
             }))
-        })
-    }
-
-    /// Makes an account with a personal entity and a key; without a name it gets a free one.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if a user or entity of that name exists.
-    pub(crate) fn create_user(&self, name: Option<&str>, admin: bool) -> Result<NewUser> {
-        let key = new_key();
-        self.create_user_with_key(name, admin, &key)
-    }
-
-    /// The same with a key of the caller's choice.
-    pub(crate) fn create_user_with_key(
-        &self,
-        name: Option<&str>,
-        admin: bool,
-        key: &str,
-    ) -> Result<NewUser> {
-        self.write(|tx| {
-            let username = name.map_or_else(|| format!("user-{}", &new_key()[..10]), str::to_owned);
-            insert_user(tx, &username, admin)?;
-            add_key(tx, &username, key, None, false)?;
-            Ok(NewUser {
-                entity: username.clone(),
-                username,
-                api_key: key.to_owned(),
-            })
-        })
-    }
-
-    /// Makes a team, and its organization unless one of that name exists; missing names are made up.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] for an unknown member, [`StoreError::Conflict`] for a taken name.
-    pub(crate) fn create_team(
-        &self,
-        team: Option<&str>,
-        org: Option<&str>,
-        members: &[(String, Role)],
-    ) -> Result<NewTeam> {
-        self.write(|tx| {
-            let suffix = new_key()[..10].to_owned();
-            let team = team.map_or_else(|| format!("team-{suffix}"), str::to_owned);
-            let org = org.map_or_else(|| format!("org-{suffix}"), str::to_owned);
-            let (organization, org_entity) = ensure_organization(tx, &org)?;
-            let team_id = insert_entity(tx, &team, "team", None, Some(organization))?;
-            for (username, role) in members {
-                let user = user_named(tx, username)?
-                    .ok_or_else(|| StoreError::not_found(format!("user {username:?}")))?;
-                add_member(tx, team_id, user.id, *role)?;
-                let entity = entity_named(tx, &org_entity)?
-                    .ok_or_else(|| StoreError::not_found("organization"))?;
-                add_member(tx, entity.id, user.id, *role)?;
-            }
-            Ok(NewTeam {
-                team,
-                org,
-                org_entity,
-            })
         })
     }
 
@@ -285,91 +199,6 @@ fn owner(db: &Connection, test: &str, parameter: Vec<u8>) -> Result<Option<KeyOw
         })
         .optional()?;
     Ok(found)
-}
-
-/// Makes a user and the personal entity of the same name.
-pub(crate) fn insert_user(tx: &Transaction<'_>, username: &str, admin: bool) -> Result<i64> {
-    if username.is_empty() || username.len() > 128 || username.contains(['/', ':']) {
-        return Err(StoreError::invalid(format!("{username:?} is no user name")));
-    }
-    if user_named(tx, username)?.is_some() {
-        return Err(StoreError::Conflict(format!("user {username:?} exists")));
-    }
-    tx.execute(
-        "INSERT INTO users (username, name, email, admin, created_at) VALUES (?1, ?1, ?1 || '@localhost', ?2, ?3)",
-        params![username, admin, time::now()],
-    )?;
-    let id = tx.last_insert_rowid();
-    let entity = insert_entity(tx, username, "user", Some(id), None)?;
-    add_member(tx, entity, id, Role::Admin)?;
-    Ok(id)
-}
-
-/// Gives a user one more key.
-pub(crate) fn add_key(
-    tx: &Transaction<'_>,
-    username: &str,
-    key: &str,
-    description: Option<&str>,
-    read_only: bool,
-) -> Result<()> {
-    let user = user_named(tx, username)?
-        .ok_or_else(|| StoreError::not_found(format!("user {username:?}")))?;
-    let hint = format!(
-        "...{}",
-        key.get(key.len().saturating_sub(4)..).unwrap_or_default()
-    );
-    tx.execute(
-        "INSERT OR REPLACE INTO api_keys (user_id, hash, hint, description, read_only) VALUES (?, ?, ?, ?, ?)",
-        params![user.id, hash(key), hint, description, read_only],
-    )?;
-    Ok(())
-}
-
-/// Makes an entity.
-pub(crate) fn insert_entity(
-    tx: &Transaction<'_>,
-    name: &str,
-    kind: &str,
-    user: Option<i64>,
-    organization: Option<i64>,
-) -> Result<i64> {
-    if entity_named(tx, name)?.is_some() {
-        return Err(StoreError::Conflict(format!("entity {name:?} exists")));
-    }
-    tx.execute(
-        "INSERT INTO entities (name, kind, user_id, organization_id, created_at) VALUES (?, ?, ?, ?, ?)",
-        params![name, kind, user, organization, time::now()],
-    )?;
-    Ok(tx.last_insert_rowid())
-}
-
-/// The organization of that name and its entity's name, made if missing.
-pub(crate) fn ensure_organization(tx: &Transaction<'_>, name: &str) -> Result<(i64, String)> {
-    let sql = "SELECT o.id, e.name FROM organizations o JOIN entities e ON e.organization_id = o.id AND e.kind = 'org' WHERE o.name = ?";
-    let found = tx
-        .query_row(sql, [name], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some(found) = found {
-        return Ok(found);
-    }
-    tx.execute(
-        "INSERT INTO organizations (name, org_type) VALUES (?, 'ORGANIZATION')",
-        [name],
-    )?;
-    let id = tx.last_insert_rowid();
-    let entity = format!("{}-org-entity", name.replace(['/', ':', ' '], "-"));
-    insert_entity(tx, &entity, "org", None, Some(id))?;
-    Ok((id, entity))
-}
-
-/// Gives a user a role in an entity.
-pub(crate) fn add_member(tx: &Transaction<'_>, entity: i64, user: i64, role: Role) -> Result<()> {
-    tx.execute(
-        "INSERT OR REPLACE INTO members (entity_id, user_id, role) VALUES (?, ?, ?)",
-        params![entity, user, role.name()],
-    )?;
-    Ok(())
 }
 
 /// The user of that login name.
@@ -403,6 +232,15 @@ pub(crate) fn entity_named(db: &Connection, name: &str) -> Result<Option<EntityR
 pub(crate) fn entity(db: &Connection, id: i64) -> Result<EntityRow> {
     let sql = format!("SELECT {ENTITY} FROM entities e WHERE e.id = ?");
     Ok(db.prepare_cached(&sql)?.query_row([id], entity_row)?)
+}
+
+/// Whether two users are members of one team or organization.
+pub(crate) fn acquainted(db: &Connection, one: i64, other: i64) -> Result<bool> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM members a JOIN members b ON b.entity_id = a.entity_id
+         WHERE a.user_id = ? AND b.user_id = ?)",
+    )?;
+    Ok(statement.query_row([one, other], |row| row.get(0))?)
 }
 
 /// The teams of a user, by name; organizations' entities are no teams.

@@ -1,13 +1,18 @@
-//! Commit: the one step in which a version gets its content, number and aliases and becomes visible.
+//! Commit: the step in which a version gets its content, number and aliases and becomes visible.
 //!
-//! Everything happens in one transaction; a server killed in the middle leaves a pending version that no
-//! listing shows, and a second commit starts over.
+//! Two phases. First the entries of its manifests go into the table, some thousands to a transaction, so
+//! that a manifest of a million neither fills the memory nor keeps other writers waiting; nothing lists
+//! them yet. Then one short transaction numbers and shows the version. A server killed in between leaves
+//! a pending version, which nothing lists, and a second commit starts over.
 
-use rusqlite::{OptionalExtension as _, Statement, Transaction, params};
+use std::collections::HashSet;
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
     Kind, Result, Store, StoreError, aliases,
-    blobs::{BlobDir, Received},
+    blobs::Received,
     collections::CollectionRow,
     manifests::{self, ManifestEntry, ManifestHead, ManifestRow},
     projects::Viewer,
@@ -16,6 +21,64 @@ use super::{
     writing::entity_of,
 };
 use crate::server::digest::{Algorithm, Digest};
+
+/// Entries inserted in one transaction: some tens of milliseconds of the writer's time, and about
+/// 1 MB of memory while they wait.
+const CHUNK: usize = 4096;
+
+/// Versions whose commit is under way.
+#[derive(Default)]
+pub(super) struct UnderWay {
+    versions: Mutex<HashSet<i64>>,
+    ended: Condvar,
+}
+
+impl UnderWay {
+    /// Waits for its turn: a second commit of one version must not fill the same table.
+    fn enter(&self, version: i64) -> Turn<'_> {
+        let mut versions = self.versions.lock();
+        while !versions.insert(version) {
+            self.ended.wait(&mut versions);
+        }
+        Turn {
+            under_way: self,
+            version,
+        }
+    }
+}
+
+/// The one commit of a version that is under way.
+struct Turn<'a> {
+    under_way: &'a UnderWay,
+    version: i64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.under_way.versions.lock().remove(&self.version);
+        self.under_way.ended.notify_all();
+    }
+}
+
+/// What the entries of a manifest come to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Contents {
+    /// How many.
+    files: i64,
+    /// Bytes of them all.
+    size: i64,
+}
+
+/// Counts the entries of a filled manifest.
+pub(crate) fn measure(db: &Connection, manifest: i64) -> Result<Contents> {
+    let sql = "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM entries WHERE manifest_id = ?";
+    Ok(db.query_row(sql, [manifest], |row| {
+        Ok(Contents {
+            files: row.get(0)?,
+            size: row.get(1)?,
+        })
+    })?)
+}
 
 impl Store {
     /// Commits a pending version; one that is committed already stays as it is.
@@ -26,73 +89,143 @@ impl Store {
         let id = Kind::Artifact
             .parse(id)
             .ok_or_else(|| StoreError::not_found("artifact"))?;
+        let _turn = self.committing.enter(id);
+        let (artifact, _) = self.read(|db| versions::writable_version(db, viewer, id))?;
+        if is_done(&artifact)? {
+            return Ok(id);
+        }
+        let _kept = self.keep_unnamed();
+        let (manifest, merged) = self.fill(viewer, &artifact)?;
+        let contents = self.read(|db| measure(db, manifest.id))?;
         self.write(|tx| {
             let (artifact, sequence) = versions::writable_version(tx, viewer, id)?;
-            match artifact.state.as_str() {
-                "COMMITTED" => return Ok(id),
-                "PENDING" => {}
-                other => return Err(StoreError::Conflict(format!("the artifact is {other}"))),
+            if is_done(&artifact)? {
+                return Ok(id);
             }
-            let manifest = fill(tx, self.blobs(), viewer, &artifact)?;
-            publish(tx, viewer, &sequence, &artifact, manifest)?;
+            if manifests::manifest(tx, manifest.id)?.is_none_or(|now| now.md5 != manifest.md5) {
+                return Err(StoreError::Conflict(
+                    "the manifest was replaced while it was committed".into(),
+                ));
+            }
+            if let Some(merged) = &merged {
+                remember_blob(tx, merged)?;
+                tx.execute(
+                    "UPDATE manifests SET md5 = ?2 WHERE id = ?1",
+                    params![manifest.id, merged.md5.bytes],
+                )?;
+            }
+            publish(tx, viewer, &sequence, &artifact, manifest.id, contents)?;
             Ok(id)
         })
     }
+
+    /// Brings the entries of an artifact's manifests into the table. Answers the manifest that has them
+    /// all, and its merged text unless it is the one that was uploaded.
+    fn fill(
+        &self,
+        viewer: Viewer,
+        artifact: &VersionRow,
+    ) -> Result<(ManifestRow, Option<Received>)> {
+        let uploaded: Vec<ManifestRow> = self
+            .read(|db| manifests::of_artifact(db, artifact.id))?
+            .into_iter()
+            .filter(|row| row.md5.is_some())
+            .collect();
+        let Some(last) = uploaded.last() else {
+            return Err(StoreError::Conflict(
+                "the artifact has no manifest yet".into(),
+            ));
+        };
+        self.clear_entries(last.id)?;
+        if last.kind == "FULL" {
+            self.add_entries(viewer, artifact, last, last.id)?;
+            return Ok((last.clone(), None));
+        }
+        if let Some(base) = last.base_id.filter(|_| last.kind == "INCREMENTAL") {
+            self.copy_base(viewer, base, last.id)?;
+        }
+        let mut head = ManifestHead::default();
+        for row in uploaded.iter().filter(|row| row.kind == last.kind) {
+            head = self.add_entries(viewer, artifact, row, last.id)?;
+        }
+        let merged = self.read(|db| manifests::write_merged(db, self.blobs(), last.id, &head))?;
+        Ok((last.clone(), Some(merged)))
+    }
+
+    /// Removes what a commit that did not get to its end has left.
+    fn clear_entries(&self, manifest: i64) -> Result<()> {
+        let left = "SELECT EXISTS (SELECT 1 FROM entries WHERE manifest_id = ?)";
+        while self.read(|db| Ok(db.query_row(left, [manifest], |row| row.get(0))?))? {
+            self.write(|tx| {
+                tx.execute(
+                    "DELETE FROM entries WHERE manifest_id = ?1 AND path IN
+                     (SELECT path FROM entries WHERE manifest_id = ?1 ORDER BY path LIMIT ?2)",
+                    params![manifest, CHUNK],
+                )?;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Puts the entries of one uploaded manifest into the table of manifest `into`.
+    fn add_entries(
+        &self,
+        viewer: Viewer,
+        artifact: &VersionRow,
+        from: &ManifestRow,
+        into: i64,
+    ) -> Result<ManifestHead> {
+        let md5 = from.md5.ok_or_else(|| StoreError::not_found("manifest"))?;
+        let mut waiting = Vec::new();
+        let insert = |entries: &mut Vec<(String, ManifestEntry)>| {
+            self.write(|tx| {
+                let mut filler = Filler::new(tx, viewer, artifact.sequence_id, into)?;
+                for (path, entry) in entries.drain(..) {
+                    filler.add(&path, &entry)?;
+                }
+                Ok(())
+            })
+        };
+        let head = manifests::parse(self.blobs().open_blob(md5)?, &mut |path, entry| {
+            waiting.push((path, entry));
+            if waiting.len() == CHUNK {
+                insert(&mut waiting)?;
+            }
+            Ok(())
+        })?;
+        insert(&mut waiting)?;
+        Ok(head)
+    }
+
+    /// Puts the base version's entries below those of an incremental manifest.
+    fn copy_base(&self, viewer: Viewer, base: i64, manifest: i64) -> Result<()> {
+        let base = self.read(|db| versions::visible_version(db, viewer, base))?;
+        let base = base.ok_or_else(|| StoreError::not_found("base artifact"))?;
+        let mut after: Option<String> = Some(String::new());
+        while let Some(path) = after {
+            after = self.write(|tx| {
+                tx.execute(
+                    "INSERT OR REPLACE INTO entries SELECT ?2, path, digest, md5, size, birth, ref, extra
+                     FROM entries WHERE manifest_id = ?1 AND path > ?3 ORDER BY path LIMIT ?4",
+                    params![base.manifest_id, manifest, path, CHUNK],
+                )?;
+                let last = "SELECT MAX(path) FROM (SELECT path FROM entries
+                            WHERE manifest_id = ? AND path > ? ORDER BY path LIMIT ?)";
+                Ok(tx.query_row(last, params![base.manifest_id, path, CHUNK], |row| row.get(0))?)
+            })?;
+        }
+        Ok(())
+    }
 }
 
-/// Brings the entries of an artifact's manifests into the table and answers the manifest that has them all.
-fn fill(
-    tx: &Transaction<'_>,
-    blobs: &BlobDir,
-    viewer: Viewer,
-    artifact: &VersionRow,
-) -> Result<i64> {
-    let uploaded: Vec<ManifestRow> = manifests::of_artifact(tx, artifact.id)?
-        .into_iter()
-        .filter(|row| row.md5.is_some())
-        .collect();
-    let Some(last) = uploaded.last() else {
-        return Err(StoreError::Conflict(
-            "the artifact has no manifest yet".into(),
-        ));
-    };
-    let mut filler = Filler::new(tx, viewer, artifact.sequence_id, last.id)?;
-    let read = |row: &ManifestRow, filler: &mut Filler<'_>| -> Result<ManifestHead> {
-        let md5 = row.md5.ok_or_else(|| StoreError::not_found("manifest"))?;
-        manifests::parse(blobs.open_blob(md5)?, &mut |path, entry| {
-            filler.add(&path, &entry)
-        })
-    };
-    if last.kind == "FULL" {
-        read(last, &mut filler)?;
-        return Ok(last.id);
+/// Whether a version is committed already; an error if it cannot be any more.
+fn is_done(artifact: &VersionRow) -> Result<bool> {
+    match artifact.state.as_str() {
+        "COMMITTED" => Ok(true),
+        "PENDING" => Ok(false),
+        other => Err(StoreError::Conflict(format!("the artifact is {other}"))),
     }
-    if let Some(base) = last.base_id.filter(|_| last.kind == "INCREMENTAL") {
-        copy_base(tx, viewer, base, last.id)?;
-    }
-    let mut head = ManifestHead::default();
-    for row in uploaded.iter().filter(|row| row.kind == last.kind) {
-        head = read(row, &mut filler)?;
-    }
-    drop(filler);
-    let merged = manifests::write_merged(tx, blobs, last.id, &head)?;
-    remember_blob(tx, &merged)?;
-    tx.execute(
-        "UPDATE manifests SET md5 = ?2 WHERE id = ?1",
-        params![last.id, merged.md5.bytes],
-    )?;
-    Ok(last.id)
-}
-
-/// Puts the base version's entries below those of an incremental manifest.
-fn copy_base(tx: &Transaction<'_>, viewer: Viewer, base: i64, manifest: i64) -> Result<()> {
-    let base = versions::visible_version(tx, viewer, base)?
-        .ok_or_else(|| StoreError::not_found("base artifact"))?;
-    tx.execute(
-        "INSERT OR REPLACE INTO entries SELECT ?2, path, digest, md5, size, birth, ref, extra FROM entries WHERE manifest_id = ?1",
-        params![base.manifest_id, manifest],
-    )?;
-    Ok(())
 }
 
 /// Notes that a blob is on disk.
@@ -126,9 +259,9 @@ struct Filler<'a> {
     viewer: Viewer,
     manifest: i64,
     entity: i64,
-    insert: Statement<'a>,
-    born: Statement<'a>,
-    by_xxh: Statement<'a>,
+    insert: CachedStatement<'a>,
+    born: CachedStatement<'a>,
+    by_xxh: CachedStatement<'a>,
 }
 
 impl<'a> Filler<'a> {
@@ -138,11 +271,11 @@ impl<'a> Filler<'a> {
             viewer,
             manifest,
             entity: entity_of(tx, sequence)?,
-            insert: tx.prepare(
+            insert: tx.prepare_cached(
                 "INSERT OR REPLACE INTO entries (manifest_id, path, digest, md5, size, birth, ref, extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
-            born: tx.prepare("SELECT b.size FROM births x JOIN blobs b ON b.md5 = x.md5 WHERE x.entity_id = ? AND x.md5 = ?")?,
-            by_xxh: tx.prepare("SELECT md5 FROM blobs WHERE xxh128 = ?")?,
+            born: tx.prepare_cached("SELECT b.size FROM births x JOIN blobs b ON b.md5 = x.md5 WHERE x.entity_id = ? AND x.md5 = ?")?,
+            by_xxh: tx.prepare_cached("SELECT md5 FROM blobs WHERE xxh128 = ?")?,
         })
     }
 
@@ -156,6 +289,11 @@ impl<'a> Filler<'a> {
             Some(_) => (None, 0),
             None => {
                 let (md5, size) = self.content(path, entry)?;
+                if entry.size.is_some_and(|stated| stated != size) {
+                    return Err(StoreError::invalid(format!(
+                        "the manifest gives '{path}' another size than its content has"
+                    )));
+                }
                 (Some(md5.bytes), size)
             }
         };
@@ -222,15 +360,11 @@ pub(crate) fn publish(
     sequence: &CollectionRow,
     artifact: &VersionRow,
     manifest: i64,
+    contents: Contents,
 ) -> Result<()> {
-    let (count, size): (i64, i64) = tx.query_row(
-        "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM entries WHERE manifest_id = ?",
-        [manifest],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
     tx.execute(
         "UPDATE artifacts SET state = 'COMMITTED', manifest_id = ?2, size = ?3, file_count = ?4, updated_at = ?5 WHERE id = ?1",
-        params![artifact.id, manifest, size, count, time::now()],
+        params![artifact.id, manifest, contents.size, contents.files, time::now()],
     )?;
     let index = next_index(tx, sequence.id)?;
     tx.execute(

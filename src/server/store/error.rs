@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rusqlite::ffi;
+
 /// The store's result.
 pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -31,12 +33,15 @@ pub(crate) enum StoreError {
         /// Newest version this release can read.
         known: i64,
     },
+    /// The data directory has no room; nothing of the request was kept.
+    #[error("the server's disk is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// SQLite failed.
     #[error("the database failed")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     /// A blob or the directory failed.
     #[error("the blob directory failed")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     /// A stored document is not what the store wrote.
     #[error("a stored document is damaged")]
     Json(#[from] serde_json::Error),
@@ -51,5 +56,32 @@ impl StoreError {
     /// Shorthand for [`StoreError::NotFound`].
     pub(crate) fn not_found(what: impl Into<String>) -> Self {
         Self::NotFound(what.into())
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        // With no room for the files beside the database SQLite reports a failed write or resize.
+        let full = matches!(
+            &error,
+            rusqlite::Error::SqliteFailure(failure, _)
+                if failure.code == rusqlite::ErrorCode::DiskFull
+                    || [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_TRUNCATE]
+                        .contains(&failure.extended_code)
+        );
+        if full {
+            Self::Full(error.into())
+        } else {
+            Self::Sqlite(error)
+        }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full(error.into()),
+            _ => Self::Io(error),
+        }
     }
 }

@@ -51,6 +51,14 @@ impl Condition {
         }
     }
 
+    /// The same within an outer expression without parameters of its own.
+    pub(crate) fn inside(self, before: &str, after: &str) -> Self {
+        Self {
+            sql: format!("{before}({}){after}", self.sql()),
+            parameters: self.parameters,
+        }
+    }
+
     /// The expression.
     pub(crate) fn sql(&self) -> &str {
         if self.sql.is_empty() { "1" } else { &self.sql }

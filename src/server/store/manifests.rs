@@ -85,6 +85,8 @@ pub(crate) struct ManifestRow {
     pub(crate) base_id: Option<i64>,
     /// Its blob, once uploaded.
     pub(crate) md5: Option<Digest>,
+    /// Bytes of that blob.
+    pub(crate) size: i64,
     /// When it was made.
     pub(crate) created_at: String,
 }
@@ -106,7 +108,8 @@ pub(crate) struct EntryRow {
     pub(crate) reference: Option<String>,
 }
 
-const MANIFEST: &str = "id, artifact_id, type, name, digest, base_id, md5, created_at";
+const MANIFEST: &str = "id, artifact_id, type, name, digest, base_id, md5, created_at, \
+     COALESCE((SELECT size FROM blobs WHERE blobs.md5 = manifests.md5), 0)";
 const ENTRY: &str = "e.path, e.digest, e.md5, e.size, e.birth, e.ref";
 
 fn blob_column(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<Digest>> {
@@ -133,6 +136,7 @@ fn manifest_row(row: &Row<'_>) -> rusqlite::Result<ManifestRow> {
         base_id: row.get(5)?,
         md5: blob_column(row, 6)?,
         created_at: row.get(7)?,
+        size: row.get(8)?,
     })
 }
 

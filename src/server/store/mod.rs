@@ -3,7 +3,7 @@
 //! | module | what it answers |
 //! |---|---|
 //! | [`blobs`] | bytes by digest, durable before any row names them |
-//! | [`accounts`], [`projects`] | who may see what |
+//! | [`accounts`], [`enrol`], [`projects`] | who there is, and who may see what |
 //! | [`collections`], [`versions`], [`aliases`], [`tags`] | the nouns of artifacts |
 //! | [`writing`], [`commit`], [`links`] | how a version comes to be and where it appears |
 //! | [`manifests`] | what is in a version |
@@ -20,6 +20,7 @@ pub(crate) mod aliases;
 pub(crate) mod blobs;
 pub(crate) mod collections;
 pub(crate) mod commit;
+pub(crate) mod enrol;
 pub(crate) mod error;
 pub(crate) mod filter;
 mod filter_json;
@@ -40,7 +41,7 @@ use std::{
     path::Path,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 pub(crate) use self::{
@@ -53,7 +54,7 @@ pub(crate) use self::{
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Migration `i` lifts a database from version `i` to `i + 1`.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// Idle reader connections kept. Each costs its page cache, at most 2 MB by SQLite's default.
 const IDLE_READERS: usize = 8;
@@ -67,6 +68,11 @@ pub(crate) struct Store {
     readers: Mutex<Vec<Connection>>,
     database: std::path::PathBuf,
     blobs: BlobDir,
+    /// Held shared from the moment a blob has its name until a row names it, and exclusively to
+    /// remove blobs that no row names.
+    naming: RwLock<()>,
+    /// Versions whose commit is under way, see [`commit`].
+    committing: commit::UnderWay,
     _lock: File,
 }
 
@@ -92,6 +98,8 @@ impl Store {
             readers: Mutex::new(Vec::new()),
             database,
             blobs: BlobDir::open(&dir.join("blobs"))?,
+            naming: RwLock::default(),
+            committing: commit::UnderWay::default(),
             _lock: lock,
         })
     }
@@ -125,8 +133,38 @@ impl Store {
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let value = f(&transaction)?;
         transaction.commit()?;
+        // Who writes in many steps, as a large commit does, lets those who wait go first.
+        MutexGuard::unlock_fair(writer);
         Ok(value)
     }
+
+    /// Keeps blobs that no row names yet from being removed.
+    fn keep_unnamed(&self) -> RwLockReadGuard<'_, ()> {
+        self.naming.read()
+    }
+}
+
+/// Runs `f` in a write transaction on a directory that a server has open: for a command beside it.
+///
+/// # Errors
+/// [`StoreError::TooNew`] if that server is of a newer release.
+pub(crate) fn beside<T>(dir: &Path, f: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    let mut writer = connect(&dir.join("server.sqlite"), OpenFlags::default())?;
+    let found = schema_version(&writer)?;
+    if found != SCHEMA_VERSION {
+        return Err(StoreError::TooNew {
+            found,
+            known: SCHEMA_VERSION,
+        });
+    }
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = f(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+fn schema_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
@@ -139,7 +177,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
 }
 
 fn migrate(connection: &mut Connection) -> Result<()> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = schema_version(connection)?;
     if found > SCHEMA_VERSION {
         return Err(StoreError::TooNew {
             found,

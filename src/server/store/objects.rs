@@ -147,6 +147,7 @@ impl Store {
                 "the content does not have the announced MD5",
             ));
         }
+        let _kept = self.keep_unnamed();
         self.blobs().commit(blob)?;
         self.write(|tx| {
             remember_blob(tx, &received)?;
@@ -211,24 +212,13 @@ impl Store {
                 stored_parts(db, upload)?,
             ))
         })?;
-        let mut whole = self.blobs().create_temp()?;
-        for part in parts {
-            let found = stored
-                .iter()
-                .find(|(number, _)| *number == part.part_number)
-                .map(|(_, md5)| *md5);
-            let stated = Digest::from_hex(Algorithm::Md5, part.hex_md5.trim_matches('"'));
-            let found = found.filter(|md5| stated.is_none_or(|stated| stated == *md5));
-            let found = found.ok_or_else(|| {
-                StoreError::invalid(format!("part {} was not uploaded", part.part_number))
-            })?;
-            io::copy(&mut self.blobs().open_blob(found)?, &mut whole)?;
-        }
+        let whole = self.assemble(&stored, parts)?;
         if whole.received().md5 != md5 {
             return Err(StoreError::invalid(
                 "the parts together do not have the announced MD5",
             ));
         }
+        let kept = self.keep_unnamed();
         let received = self.blobs().commit(whole)?;
         self.write(|tx| {
             remember_blob(tx, &received)?;
@@ -236,12 +226,39 @@ impl Store {
             tx.execute("DELETE FROM uploads WHERE id = ?", [upload])?;
             Ok(())
         })?;
+        drop(kept);
         self.drop_parts(&stored)?;
         Ok(received.md5)
     }
 
+    /// The content of an upload: all its parts in order, whatever order the caller names them in.
+    fn assemble(&self, stored: &[(i64, Digest)], parts: &[PartSpec]) -> Result<BlobWriter> {
+        let mut parts: Vec<&PartSpec> = parts.iter().collect();
+        parts.sort_by_key(|part| part.part_number);
+        let numbers = parts.iter().map(|part| part.part_number);
+        if !numbers.eq(stored.iter().map(|(number, _)| *number)) {
+            return Err(StoreError::invalid(
+                "the completed parts are not the ones that were uploaded",
+            ));
+        }
+        let mut whole = self.blobs().create_temp()?;
+        for (part, (_, md5)) in parts.iter().zip(stored) {
+            // An entity tag is sent back the way HTTP writes it, with quotes.
+            let stated = Digest::from_hex(Algorithm::Md5, part.hex_md5.trim_matches('"'));
+            if stated != Some(*md5) {
+                return Err(StoreError::invalid(format!(
+                    "part {} has another MD5",
+                    part.part_number
+                )));
+            }
+            io::copy(&mut self.blobs().open_blob(*md5)?, &mut whole)?;
+        }
+        Ok(whole)
+    }
+
     /// Removes the blobs of parts that nothing else is made of.
     fn drop_parts(&self, parts: &[(i64, Digest)]) -> Result<()> {
+        let _alone = self.naming.write();
         for (_, md5) in parts {
             let unused = self.write(|tx| {
                 let used: bool = tx.query_row(
@@ -324,7 +341,18 @@ fn expected(db: &Connection, object: &Object) -> Result<Option<Digest>> {
                 StoreError::invalid("the manifest was not announced with its digest")
             })
         }
-        Object::RunFile { .. } | Object::Part { .. } => Ok(None),
+        Object::RunFile { .. } => Ok(None),
+        Object::Part { upload, number } => {
+            let sql = "SELECT md5 FROM upload_specs WHERE upload_id = ? AND part = ?";
+            let announced: Option<Option<[u8; 16]>> = db
+                .query_row(sql, [upload, number], |row| row.get(0))
+                .optional()?;
+            let md5 = announced.ok_or_else(|| StoreError::not_found("part of an upload"))?;
+            Ok(md5.map(|bytes| Digest {
+                algorithm: Algorithm::Md5,
+                bytes,
+            }))
+        }
     }
 }
 

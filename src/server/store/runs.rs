@@ -7,6 +7,7 @@ use super::{
     blobs::md5_column,
     filter::{self, Condition, Key},
     page::{Listing, Order, Page, PageRequest},
+    projects::{self, Viewer},
     time,
 };
 use crate::server::digest::Digest;
@@ -286,13 +287,15 @@ pub(crate) fn listing(project: i64, filters: Option<&str>, order: Option<&str>) 
 }
 
 /// The runs that use a version, in the order they began to.
-pub(crate) fn using(artifact: i64, filters: Option<&str>) -> Result<Listing> {
+pub(crate) fn using(artifact: i64, viewer: Viewer, filters: Option<&str>) -> Result<Listing> {
     let mut condition = Condition::new(
         "ra.artifact_id = ? AND ra.direction = 'input'",
         [Value::Integer(artifact)],
     );
     condition.and_condition(filter::compile(filters, &filter_key)?);
-    let from = "run_artifacts ra JOIN runs r ON r.id = ra.run_id";
+    condition.and_condition(projects::visible(viewer));
+    let from =
+        "run_artifacts ra JOIN runs r ON r.id = ra.run_id JOIN projects p ON p.id = r.project_id";
     Ok(Listing {
         columns: COLUMNS,
         from,

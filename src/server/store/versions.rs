@@ -376,13 +376,32 @@ pub(crate) fn entity_listing(
     })
 }
 
-/// The inputs or outputs of a run, in the order they were recorded.
-pub(crate) fn run_listing(run: i64, direction: &str, filters: Option<&str>) -> Result<Listing> {
+/// The condition on `a` that keeps versions in some collection that `viewer` sees.
+fn somewhere_visible(viewer: Viewer) -> Condition {
+    let seen = projects::visible(viewer);
+    if viewer.admin {
+        return seen;
+    }
+    seen.inside(
+        "EXISTS (SELECT 1 FROM memberships vm JOIN collections vc ON vc.id = vm.collection_id
+         JOIN projects p ON p.id = vc.project_id WHERE vm.artifact_id = a.id AND ",
+        ")",
+    )
+}
+
+/// The inputs or outputs of a run that `viewer` sees, in the order they were recorded.
+pub(crate) fn run_listing(
+    run: i64,
+    viewer: Viewer,
+    direction: &str,
+    filters: Option<&str>,
+) -> Result<Listing> {
     let mut condition = Condition::new(
         "ra.run_id = ? AND ra.direction = ? AND a.state = 'COMMITTED'",
         [Value::Integer(run), Value::Text(direction.to_owned())],
     );
     condition.and_condition(filter::compile(filters, &filter_key)?);
+    condition.and_condition(somewhere_visible(viewer));
     let from = "run_artifacts ra JOIN artifacts a ON a.id = ra.artifact_id \
                 JOIN memberships m ON m.artifact_id = a.id AND m.collection_id = a.sequence_id";
     Ok(Listing {
@@ -406,20 +425,23 @@ pub(crate) fn page(
     listing.page(db, request, listed_row)
 }
 
-/// The places of a version, as a page.
+/// The places of a version that `viewer` sees, as a page.
 pub(crate) fn membership_page(
     db: &Connection,
     artifact: i64,
+    viewer: Viewer,
     request: &PageRequest,
 ) -> Result<Page<MembershipRow>> {
+    let mut condition = Condition::new(
+        "m.artifact_id = ? AND c.state = 'READY'",
+        [Value::Integer(artifact)],
+    );
+    condition.and_condition(projects::visible(viewer));
     let listing = Listing {
         columns: MEMBERSHIP,
-        from: "memberships m JOIN collections c ON c.id = m.collection_id",
+        from: "memberships m JOIN collections c ON c.id = m.collection_id JOIN projects p ON p.id = c.project_id",
         id: "m.id",
-        condition: Condition::new(
-            "m.artifact_id = ? AND c.state = 'READY'",
-            [Value::Integer(artifact)],
-        ),
+        condition,
         order: Order {
             key: "m.id",
             descending: false,

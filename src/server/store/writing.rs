@@ -493,12 +493,12 @@ fn target(
             "INSERT INTO uploads (artifact_id, md5, parts) VALUES (?, ?, ?)",
             params![artifact.id, md5.bytes, spec.upload_parts_input.len()],
         )?;
-        let numbers = spec
-            .upload_parts_input
-            .iter()
-            .map(|part| part.part_number)
-            .collect();
-        multipart = Some((tx.last_insert_rowid(), numbers));
+        let upload = tx.last_insert_rowid();
+        for part in &spec.upload_parts_input {
+            announce_part(tx, upload, part)?;
+        }
+        let numbers = spec.upload_parts_input.iter();
+        multipart = Some((upload, numbers.map(|part| part.part_number).collect()));
     }
     Ok(FileTarget {
         name: spec.name.clone(),
@@ -508,4 +508,26 @@ fn target(
         present: birth.is_some(),
         multipart,
     })
+}
+
+fn announce_part(tx: &Transaction<'_>, upload: i64, part: &PartSpec) -> Result<()> {
+    let md5 = Digest::from_hex(Algorithm::Md5, &part.hex_md5);
+    if md5.is_none() && !part.hex_md5.is_empty() {
+        return Err(StoreError::invalid(format!(
+            "hexMD5 {:?} of part {} is no MD5",
+            part.hex_md5, part.part_number
+        )));
+    }
+    let added = tx
+        .prepare_cached(
+            "INSERT OR IGNORE INTO upload_specs (upload_id, part, md5) VALUES (?, ?, ?)",
+        )?
+        .execute(params![upload, part.part_number, md5.map(|md5| md5.bytes)])?;
+    if added == 0 || part.part_number < 1 {
+        return Err(StoreError::invalid(format!(
+            "part {} is named twice or below 1",
+            part.part_number
+        )));
+    }
+    Ok(())
 }

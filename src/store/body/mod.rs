@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
+use super::ahead::Announcement;
 use super::cache::Place;
 use super::partial::{Fill, Part};
 use super::source::Source;
@@ -146,6 +147,11 @@ impl Body {
 
     pub(super) fn is_verified(&self) -> bool {
         self.state.lock().verified.is_some()
+    }
+
+    /// Tells the store that this content is read and was not here.
+    pub(super) fn announce(&self, announcement: Announcement) {
+        self.shared.read_missing(announcement);
     }
 
     /// How often the content was thrown away, and why the last time.

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Body, SMALL};
 use crate::model::{Error, ErrorKind};
+use crate::store::budget::Share;
 use crate::store::partial::Part;
 use crate::store::source::{Head, Pin, Receiver, Request, Source};
 use crate::store::{blocking, hash};
@@ -56,7 +57,10 @@ impl Collector<'_> {
 impl Body {
     pub(super) async fn run_small(self: &Arc<Self>, source: &Source, part: &Arc<Part>) {
         match self.collect(source).await {
-            Ok(bytes) => self.settle_small(bytes).await,
+            Ok((bytes, share)) => {
+                self.settle_small(bytes).await;
+                drop(share);
+            }
             Err(error) => {
                 let mut state = self.state.lock();
                 state.whole = None;
@@ -69,9 +73,10 @@ impl Body {
         self.changed.notify_waiters();
     }
 
-    async fn collect(&self, source: &Source) -> Result<Bytes, Error> {
+    /// The verified bytes, with the memory that was paid for them.
+    async fn collect(&self, source: &Source) -> Result<(Bytes, Option<Share>), Error> {
         let size = self.known_length().unwrap_or(SMALL);
-        let _share = self.shared.budget.pay(size).await;
+        let share = self.shared.budget.pay(size).await;
         let mut collector = Collector {
             body: self,
             bytes: BytesMut::with_capacity(usize::try_from(size.min(SMALL)).unwrap_or(0)),
@@ -94,7 +99,7 @@ impl Body {
                 return Err(self.wrong_digest(found));
             }
         }
-        Ok(bytes)
+        Ok((bytes, share))
     }
 
     /// Hands the verified bytes to whoever waits, then brings them to the disk.

@@ -1,14 +1,16 @@
 //! From memory to disk, and the verdict: off every read path.
 //!
-//! One task per fill takes segments in the order they came, writes them, pays their memory back,
-//! and hashes on from the last byte that was hashed, as far as the file goes without a gap. A
-//! content read in order is hashed while it comes, so the verdict follows the last byte at once.
+//! One task per fill takes segments in the order they came, writes them and pays their memory back.
+//! Beside it a thread hashes on from the last byte that was hashed, as far as the file goes without a
+//! gap: what waits for the digest is only the verdict, never memory. A content read in order is
+//! hashed while it comes, so the verdict follows the last byte at once.
 
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use super::{Body, State};
 use crate::model::{Digest, Error};
@@ -70,25 +72,104 @@ async fn run(
     };
     let opened = begun.open_scratch(generation, length).await;
     drop(begun);
-    let Some(mut progress) = opened else {
+    let Some(progress) = opened else {
         return;
     };
-    while let Some(first) = segments.recv().await {
-        let mut batch = vec![first];
-        let mut size = 0;
-        while size < BATCH
-            && let Ok(next) = segments.try_recv()
-        {
-            size += next.bytes.len() as u64;
-            batch.push(next);
-        }
-        let Some(body) = body.upgrade() else {
+    let mut fill = Filling {
+        generation,
+        scratch: Arc::clone(&progress.scratch),
+        frontier: 0,
+        complete: None,
+        idle: Some(progress),
+        hashing: None,
+    };
+    loop {
+        if let Some((progress, length)) = fill.hash_on() {
+            if let Some(body) = body.upgrade() {
+                body.judge(generation, progress, length).await;
+            }
             return;
-        };
-        match body.write_batch(generation, progress, batch).await {
-            Some(on) => progress = on,
-            None => return,
         }
+        tokio::select! {
+            first = segments.recv() => {
+                let (Some(first), Some(body)) = (first, body.upgrade()) else {
+                    return;
+                };
+                let batch = batch_of(first, &mut segments);
+                if body.write_batch(&mut fill, batch).await.is_none() {
+                    return;
+                }
+            }
+            hashed = hashed(&mut fill.hashing) => {
+                fill.hashing = None;
+                let Some(body) = body.upgrade() else {
+                    return;
+                };
+                match hashed {
+                    Ok(progress) => fill.idle = Some(progress),
+                    Err(cause) => {
+                        let _over: Option<()> = body.give_up_disk(generation, &cause);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Waits for the hashing under way; for ever where there is none.
+async fn hashed(hashing: &mut Option<JoinHandle<io::Result<Progress>>>) -> io::Result<Progress> {
+    match hashing {
+        Some(hashing) => hashing.await.map_err(io::Error::other)?,
+        None => std::future::pending().await,
+    }
+}
+
+/// A segment with what follows it in the queue, up to [`BATCH`].
+fn batch_of(first: Segment, segments: &mut UnboundedReceiver<Segment>) -> Vec<Segment> {
+    let mut size = first.bytes.len() as u64;
+    let mut batch = vec![first];
+    while size < BATCH
+        && let Ok(next) = segments.try_recv()
+    {
+        size += next.bytes.len() as u64;
+        batch.push(next);
+    }
+    batch
+}
+
+/// A fill as its writer sees it.
+struct Filling {
+    generation: u64,
+    scratch: Arc<Scratch>,
+    /// End of what is written without a gap.
+    frontier: u64,
+    /// Length of the content, once all of it is written.
+    complete: Option<u64>,
+    /// The hash, while nobody works on it.
+    idle: Option<Progress>,
+    hashing: Option<JoinHandle<io::Result<Progress>>>,
+}
+
+impl Filling {
+    /// Sets a thread to hash what was written since. Gives back the hash and the length when all is
+    /// hashed.
+    fn hash_on(&mut self) -> Option<(Progress, u64)> {
+        let progress = self.idle.take()?;
+        if let Some(length) = self.complete
+            && progress.hashed >= length
+        {
+            return Some((progress, length));
+        }
+        let frontier = self.frontier;
+        match frontier > progress.hashed {
+            true => {
+                let work = move || progress.advance(frontier);
+                self.hashing = Some(tokio::task::spawn_blocking(work));
+            }
+            false => self.idle = Some(progress),
+        }
+        None
     }
 }
 
@@ -113,7 +194,7 @@ impl Body {
         })
     }
 
-    fn give_up_disk(&self, generation: u64, cause: &io::Error) -> Option<Progress> {
+    fn give_up_disk<T>(&self, generation: u64, cause: &io::Error) -> Option<T> {
         self.shared.cache.warn_no_room(cause);
         let mut state = self.state.lock();
         if state.fill.generation == generation {
@@ -124,14 +205,10 @@ impl Body {
         None
     }
 
-    /// Writes and hashes a batch; `None` when the fill is over.
-    async fn write_batch(
-        self: Arc<Self>,
-        generation: u64,
-        progress: Progress,
-        batch: Vec<Segment>,
-    ) -> Option<Progress> {
-        let scratch = Arc::clone(&progress.scratch);
+    /// Writes a batch; `None` when the fill is over.
+    async fn write_batch(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
+        let generation = fill.generation;
+        let scratch = Arc::clone(&fill.scratch);
         let written = blocking(move || {
             for segment in &batch {
                 scratch.write_at(&segment.bytes, segment.offset)?;
@@ -144,35 +221,19 @@ impl Body {
             Ok(Err(cause)) => return self.give_up_disk(generation, &cause),
             Err(error) => return self.give_up_disk(generation, &io::Error::other(error)),
         };
-        let (frontier, length) = {
-            let mut state = self.state.lock();
-            if state.fill.generation != generation {
-                return None;
-            }
-            state.progress = Instant::now();
-            for segment in batch {
-                state
-                    .fill
-                    .written(segment.offset, segment.bytes.len() as u64);
-            }
-            let complete = state.length.filter(|length| state.fill.is_written(*length));
-            (state.fill.written_from(progress.hashed), complete)
-        };
-        let node = self.node.clone();
-        let hashed = blocking(move || progress.advance(frontier)).await;
-        let progress = match hashed.and_then(|done| {
-            done.map_err(|cause| disk_error(&node, "the partial file cannot be read", cause))
-        }) {
-            Ok(progress) => progress,
-            Err(error) => return self.give_up_disk(generation, &io::Error::other(error)),
-        };
-        match length {
-            Some(length) => {
-                self.judge(generation, progress, length).await;
-                None
-            }
-            None => Some(progress),
+        let mut state = self.state.lock();
+        if state.fill.generation != generation {
+            return None;
         }
+        state.progress = Instant::now();
+        for segment in batch {
+            state
+                .fill
+                .written(segment.offset, segment.bytes.len() as u64);
+        }
+        fill.complete = state.length.filter(|length| state.fill.is_written(*length));
+        fill.frontier = state.fill.written_from(fill.frontier);
+        Some(())
     }
 
     /// The content is complete: the right one gets its place, the wrong one goes.
@@ -225,12 +286,10 @@ impl Body {
 impl Progress {
     /// Hashes on up to `frontier`. Blocking.
     fn advance(mut self, frontier: u64) -> io::Result<Self> {
-        if let Some(hasher) = &mut self.hasher
-            && frontier > self.hashed
-        {
+        if let Some(hasher) = &mut self.hasher {
             hasher.update_from(&self.scratch.file(), self.hashed, frontier)?;
-            self.hashed = frontier;
         }
+        self.hashed = frontier;
         Ok(self)
     }
 }

@@ -130,6 +130,12 @@ impl Index {
         }
     }
 
+    /// When a blob was last used, where a mount added it.
+    pub(super) fn last_use(&self, place: &Place) -> Option<SystemTime> {
+        let added = self.read(*place, &place.marker(&self.root))?;
+        Some(added.used)
+    }
+
     /// Removes a blob that a mount added, if it is still the one that was scanned. Gives back
     /// whether it is gone.
     pub(super) fn remove(&self, place: &Place) -> bool {
@@ -149,7 +155,7 @@ impl Index {
 }
 
 /// Names in a directory; none where it cannot be read.
-fn names(dir: &Path) -> Vec<String> {
+pub(super) fn names(dir: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };

@@ -5,6 +5,7 @@
 //! <cache>/wandbfs/manifest/<2 digits>/<rest>                  manifests, by version and digest
 //! <cache>/wandbfs/partial/                                    files being filled, see `scratch`
 //! <cache>/wandbfs/index/<kind>/<2 digits>/<rest>              a marker per blob that a mount added
+//! <cache>/wandbfs/ledger                                      bytes added by all mounts, see `evict`
 //! ```
 //!
 //! What makes it hard, and the answer:
@@ -13,10 +14,13 @@
 //! 2. The limit counts what mounts added, never what the SDK did: a marker names the very inode
 //!    that was added ([`index`]). Markers need no lock, so a dead process leaves none behind.
 //! 3. A file may vanish at any time: readers keep what they opened, and a miss is only a miss.
-//! 4. Many mounts share the limit: eviction counts the markers of all of them ([`evict`]).
+//! 4. Many mounts share the limit: they count in one ledger, and eviction sees the markers of all
+//!    of them ([`evict`]).
+//! 5. People want to see and empty it: [`keeper`].
 
 mod evict;
 mod index;
+mod keeper;
 mod place;
 mod scratch;
 
@@ -26,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+pub use keeper::{CacheKeeper, CachedFile, Report};
 pub(crate) use place::Place;
 pub(crate) use scratch::Scratch;
 
@@ -67,7 +72,7 @@ impl Cache {
         let limit = limit.unwrap_or_else(|| tenth_of_disk(&root));
         Self {
             index: Index::new(root.clone()),
-            room: Room::new(limit),
+            room: Room::new(root.clone(), limit),
             root,
             limit,
             warned: AtomicBool::new(false),
@@ -111,9 +116,16 @@ impl Cache {
     }
 
     /// A file to fill with a content of about `size` bytes: in the cache, or in the directory for
-    /// temporary files when the cache has no room. Blocking.
+    /// temporary files when the cache has no room. A full disk is first relieved of what mounts
+    /// added. Blocking.
     pub(crate) fn scratch(&self, size: u64) -> io::Result<Scratch> {
-        let inside = scratch::create(&self.root, size);
+        let inside = scratch::create(&self.root, size).or_else(|cause| {
+            if cause.kind() != io::ErrorKind::StorageFull {
+                return Err(cause);
+            }
+            self.room.free(&self.index, size)?;
+            scratch::create(&self.root, size)
+        });
         inside.or_else(|cause| {
             self.warn_no_room(&cause);
             scratch::create_elsewhere(size)
@@ -127,7 +139,6 @@ impl Cache {
         let Some(place) = place.filter(|_| size <= self.limit && self.limit > 0) else {
             return private();
         };
-        self.room.make(&self.index, size);
         match self.publish(scratch, place, size) {
             Ok(file) => Kept::Shared(Arc::new(file)),
             Err(cause) => {
@@ -144,26 +155,39 @@ impl Cache {
         }
         scratch::make_parent(&self.root, &path)?;
         scratch.adopt_owner(&self.root)?;
-        // The marker comes first: killed in between, it names an inode that has no place, which
-        // the next scan removes. The other order would leave a blob that nobody counts.
-        let mark = self.index.mark(place, &scratch.file())?;
-        match scratch.name(&path, size) {
-            Ok(true) => self.room.added(size),
-            // Someone else was first and keeps it on their account.
-            Ok(false) => self.index.unmark(place, &mark),
-            Err(cause) => {
+        self.room.add(&self.index, size, || {
+            // The marker comes first: killed in between, it names an inode that has no place,
+            // which the next scan removes. The other order would leave a blob that nobody counts.
+            let mark = self.index.mark(place, &scratch.file())?;
+            let named = scratch.name(&path, size);
+            // Someone else was first and keeps it on their account, or it cannot be kept.
+            if !matches!(named, Ok(true)) {
                 self.index.unmark(place, &mark);
-                return Err(cause);
             }
-        }
+            Ok(((), named?))
+        })?;
         File::open(&path).or_else(|_| scratch.reopen())
     }
 
     /// Counts what is there, removes what dead processes left, and brings it under the limit.
-    /// Blocking, about 10 µs a blob; meant for the background after start-up.
+    /// Blocking, about 10 µs a blob.
     pub(crate) fn tidy(&self) {
         scratch::sweep(&self.root);
-        self.room.recount(&self.index);
+        if let Err(cause) = self.room.recount(&self.index, self.limit) {
+            self.warn_no_room(&cause);
+        }
+    }
+
+    /// The same for start-up: counts only where the last count is long ago. A cache that is not
+    /// there yet needs nothing.
+    pub(crate) fn tidy_if_needed(&self) {
+        if !self.root.join("wandbfs").is_dir() {
+            return;
+        }
+        scratch::sweep(&self.root);
+        if let Err(cause) = self.room.recount_if_old(&self.index) {
+            tracing::debug!(%cause, "the cache is not counted");
+        }
     }
 
     /// Says once that contents are served without being kept.

@@ -51,11 +51,16 @@ impl Place {
         }
     }
 
-    fn below(&self) -> PathBuf {
-        let name = match self {
+    /// Its name in hexadecimal digits.
+    pub(super) fn name(&self) -> String {
+        match self {
             Self::Hash(digest) => digest.to_hex(),
             Self::Etag(key) | Self::Manifest(key) => hex::encode(key),
-        };
+        }
+    }
+
+    fn below(&self) -> PathBuf {
+        let name = self.name();
         let (first, rest) = name.split_at(2);
         Path::new(self.kind()).join(first).join(rest)
     }

@@ -130,10 +130,7 @@ impl Scratch {
 
     /// As root, gives the file to the owner of the cache directory.
     pub(super) fn adopt_owner(&self, root: &Path) -> io::Result<()> {
-        match foreign_owner(root)? {
-            Some((uid, gid)) => std::os::unix::fs::fchown(&self.file, Some(uid), Some(gid)),
-            None => Ok(()),
-        }
+        adopt_owner(&self.file, root)
     }
 
     /// Gives the content its name at once. False when a content of the right size has it already.
@@ -177,6 +174,14 @@ impl Scratch {
 fn own_path(file: &File) -> PathBuf {
     use std::os::fd::AsRawFd as _;
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// As root, gives a file to the owner of the cache directory.
+pub(super) fn adopt_owner(file: &File, root: &Path) -> io::Result<()> {
+    match foreign_owner(root)? {
+        Some((uid, gid)) => std::os::unix::fs::fchown(file, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
 }
 
 /// Owner of the cache directory, where this process is root and it is someone else's.

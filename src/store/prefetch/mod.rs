@@ -1,10 +1,14 @@
-//! How far ahead of a reader to fetch.
+//! What to fetch before it is asked for.
 //!
-//! [`plan`] is a pure state machine per open handle: where a read fell goes in, which range to
-//! fetch comes out. No clock, lock or socket, so its properties are tested without a runtime; the
-//! body of a file (`body`) clips the plan to what is missing and pays for it from the memory
-//! budget.
+//! [`Plan`] says per open handle how far ahead of a reader to fetch; [`Siblings`] says per version
+//! which files to fetch before they are opened. Both are pure state machines: where a read or an
+//! open fell goes in, what to fetch comes out. No clock, lock or socket, so their properties are
+//! tested without a runtime; the body of a file (`body`) and the store's `ahead` clip the plans to
+//! what is missing and pay for it from the memory budget.
 
+mod bits;
 mod plan;
+mod siblings;
 
 pub(crate) use plan::{Plan, Wish};
+pub(crate) use siblings::{Order, Siblings, Tag};

@@ -22,8 +22,11 @@ use crate::model::{ArtifactId, Error, Hub, Origin, StoredAt, Upcoming};
 /// the transfer that begins last.
 const LIFE: Duration = Duration::from_secs(50 * 60);
 
-/// Files of one request, step by step; 1,000 is what one request of [`Hub::content_urls`] carries.
-const STEPS: [usize; 5] = [1, 8, 64, 512, 1000];
+/// Files of one request, step by step.
+const STEPS: [usize; 5] = [1, 8, 64, 512, LARGEST_STEP];
+
+/// What one request of [`Hub::content_urls`] carries.
+const LARGEST_STEP: usize = 1000;
 
 /// URLs kept. Each is about 600 bytes with its key, so a full table costs about 2.5 MB.
 const KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -105,6 +108,36 @@ impl Urls {
             return Err(error.clone());
         }
         self.ask(at, &version, upcoming).await
+    }
+
+    /// Brings the URLs of files of one version that are to be fetched, as far as they are unknown:
+    /// one request per 1,000.
+    pub(crate) async fn bring(&self, files: Vec<StoredAt>) -> Result<(), Error> {
+        let Some(first) = files.first() else {
+            return Ok(());
+        };
+        let version = self.version(&first.artifact);
+        let _turn = version.turn.lock().await;
+        let valid_from = version.batch.lock().valid_from;
+        let mut unknown = files;
+        {
+            let known = self.known.lock();
+            unknown.retain(|file| {
+                let known = known.peek(&key_of(file));
+                !known.is_some_and(|known| known.lives(valid_from))
+            });
+        }
+        for files in unknown.chunks(LARGEST_STEP) {
+            let issued = Instant::now();
+            let urls = self.hub.content_urls(files).await?;
+            let mut known = self.known.lock();
+            for (file, url) in files.iter().zip(urls) {
+                let url = url.map(Arc::<str>::from);
+                let used = false;
+                known.put(key_of(file), Known { url, issued, used });
+            }
+        }
+        Ok(())
     }
 
     async fn ask(

@@ -125,7 +125,7 @@ fn parts_of_a_multipart_upload_become_one_blob() {
     let md5 = Digest::of(Algorithm::Md5, b"firstsecond");
     let file: FileSpec = serde_json::from_value(json!({
         "artifactID": artifact, "name": "big", "md5": md5.base64(),
-        "uploadPartsInput": [{"partNumber": 1, "hexMD5": ""}, {"partNumber": 2, "hexMD5": ""}],
+        "uploadPartsInput": [{"partNumber": 1, "hexMD5": Digest::of(Algorithm::Md5, b"first").hex()}, {"partNumber": 2, "hexMD5": ""}],
     }))
     .unwrap();
     let target = world
@@ -135,6 +135,9 @@ fn parts_of_a_multipart_upload_become_one_blob() {
         .remove(0);
     let (upload, numbers) = target.multipart.unwrap();
     assert_eq!(numbers, [1, 2]);
+    for (number, bytes) in [(1, b"other".as_slice()), (3, b"unannounced")] {
+        assert!(send(&world.store, &objects::part_object(upload, number), bytes).is_err());
+    }
     let mut parts = Vec::new();
     for (number, bytes) in [(1, b"first".as_slice()), (2, b"second")] {
         let received = send(&world.store, &objects::part_object(upload, number), bytes).unwrap();
@@ -145,10 +148,15 @@ fn parts_of_a_multipart_upload_become_one_blob() {
             .unwrap(),
         );
     }
-    let whole = world
-        .store
-        .complete_upload(world.me, &artifact, &Kind::Upload.id(upload), &parts)
-        .unwrap();
+    let complete = |parts: &[_]| {
+        let upload = Kind::Upload.id(upload);
+        world
+            .store
+            .complete_upload(world.me, &artifact, &upload, parts)
+    };
+    assert!(matches!(complete(&parts[..1]), Err(StoreError::Invalid(_))));
+    parts.reverse();
+    let whole = complete(&parts).unwrap();
     assert_eq!(whole, md5);
     assert_eq!(world.store.locate(&target.object).unwrap().size, 11);
     assert!(
@@ -157,5 +165,71 @@ fn parts_of_a_multipart_upload_become_one_blob() {
             .blobs()
             .path(Digest::of(Algorithm::Md5, b"first"))
             .exists()
+    );
+}
+
+#[test]
+fn a_commit_of_many_entries_lets_others_write_and_survives_a_broken_one() {
+    let world = World::new();
+    let id = world
+        .store
+        .create_artifact(world.me, &spec("big", "d", json!({})))
+        .unwrap();
+    let artifact = Kind::Artifact.id(id);
+    let file: FileSpec = serde_json::from_value(json!({"artifactID": artifact, "name": "x",
+        "md5": Digest::of(Algorithm::Md5, b"x").base64()}))
+    .unwrap();
+    let target = world
+        .store
+        .create_files(world.me, &[file])
+        .unwrap()
+        .remove(0);
+    let entry = json!({"digest": target.md5.base64(), "size": 1, "birthArtifactID": artifact});
+    let contents: serde_json::Map<_, _> = (0..10_000)
+        .map(|index| (format!("f{index:05}"), entry.clone()))
+        .collect();
+    announce(&world, &artifact, "FULL", &contents);
+    // The content is missing: refused, nothing listed, and no entry stays in the way.
+    let refused = world.store.commit_artifact(world.me, &artifact);
+    assert!(
+        matches!(refused, Err(StoreError::Conflict(_))),
+        "{refused:?}"
+    );
+    assert!(world.indexes("big", None, None).unwrap().is_empty());
+    send(&world.store, &target.object, b"x").unwrap();
+    std::thread::scope(|scope| {
+        let commits: Vec<_> = (0..2)
+            .map(|_| scope.spawn(|| world.store.commit_artifact(world.me, &artifact).unwrap()))
+            .collect();
+        log(&world, "small", "meanwhile", json!({}));
+        for commit in commits {
+            assert_eq!(commit.join().unwrap(), id);
+        }
+    });
+    let row = world
+        .store
+        .read(|db| versions::version(db, id))
+        .unwrap()
+        .unwrap();
+    assert_eq!((row.file_count, row.size), (10_000, 10_000));
+    assert_eq!(world.indexes("big", None, None).unwrap(), [0]);
+}
+
+#[test]
+fn a_manifest_that_misstates_a_size_is_refused() {
+    let world = World::new();
+    let id = world
+        .store
+        .create_artifact(world.me, &spec("c", "d", json!({})))
+        .unwrap();
+    upload(&world, id, "FULL", &[("a", b"four")]);
+    let artifact = Kind::Artifact.id(id);
+    let entry = json!({"digest": Digest::of(Algorithm::Md5, b"four").base64(), "size": 5});
+    let contents = serde_json::Map::from_iter([("a".to_owned(), entry)]);
+    announce(&world, &artifact, "FULL", &contents);
+    let refused = world.store.commit_artifact(world.me, &artifact);
+    assert!(
+        matches!(refused, Err(StoreError::Invalid(_))),
+        "{refused:?}"
     );
 }

@@ -4,6 +4,7 @@
 
 mod contents;
 mod listing;
+mod migrations;
 
 use std::{io::Write as _, sync::Arc};
 

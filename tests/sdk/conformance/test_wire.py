@@ -1,0 +1,229 @@
+"""The wire: operations, filters, orders and pages."""
+
+import json
+
+import pytest
+import requests
+
+import test_commands
+import test_contents
+import test_editing
+import test_registry
+import test_running
+import test_versions
+from operations import OPERATIONS, SLOW
+from release import CURRENT
+
+TALKS = [test_commands, test_contents, test_editing, test_registry, test_running, test_versions]
+PROJECT = "wire"
+
+# A connection: the path of fields to it from the root, with its arguments, and what names a node.
+PROJECT_OF = "project(entityName: $entity, name: $project)"
+TYPE_OF = f'{PROJECT_OF} {{ artifactType(name: "dataset")'
+COLLECTION_OF = f'{PROJECT_OF} {{ artifactCollection(name: "data")'
+RUN_OF = f'{PROJECT_OF} {{ run(name: "rawrun")'
+CONNECTIONS = {
+    "projects of an entity": ("models(entityName: $entity, {page})", "name"),
+    "types": (f"{PROJECT_OF} {{ artifactTypes({{page}})", "name"),
+    "collections of a type": (f"{TYPE_OF} {{ artifactCollections({{page}})", "name"),
+    "collections of a project": (f"{PROJECT_OF} {{ artifactCollections({{page}})", "name"),
+    "versions": (f"{COLLECTION_OF} {{ artifacts({{page}})", "id"),
+    "aliases of a collection": (f"{COLLECTION_OF} {{ ... on ArtifactSequence {{ aliases({{page}})", "alias"),
+    "files of a membership":
+        (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ files({{page}})', "displayName"),
+    "outputs of a run": (f"{RUN_OF} {{ outputArtifacts({{page}})", "id"),
+    "inputs of a run": (f"{RUN_OF} {{ inputArtifacts({{page}})", "id"),
+    "runs that used a version": (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ artifact {{ usedBy({{page}})', "name"),
+    "memberships of a version":
+        (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ artifact {{ artifactMemberships({{page}})', "id"),
+}
+
+
+def edit(server, mutation: str, input_type: str, **members):
+    return server.graphql(f"mutation($i: {input_type}!) {{ {mutation}(input: $i) {{ __typename }} }}", i=members)
+
+
+@pytest.fixture(scope="module")
+def wire(module_server):
+    """Seven versions of one collection, five collections, four projects, three types, uses, links."""
+    server = module_server
+    place = {"entityName": server.entity, "projectName": PROJECT}
+    ids = []
+    for n in range(7):
+        contents = {f"f{i}": f"{n}{i}".encode() * (n + 1) for i in range(5 if n == 0 else 1)}
+        ids.append(server.log_manifest(PROJECT, "data", contents))
+        edit(server, "updateArtifact", "UpdateArtifactInput", artifactID=ids[n],
+             description=f"number {n}" if n != 3 else None,
+             metadata=json.dumps({"n": n, "deep": {"word": "even" if n % 2 == 0 else "odd"}, "list": [n, "x"]}),
+             tagsToAdd=[{"tagName": tag} for tag in (["even"] if n % 2 == 0 else ["odd"]) + ["all"][: n < 5]])
+        edit(server, "addAliases", "AddAliasesInput", artifactID=ids[n], aliases=[
+            {**place, "artifactCollectionName": "data", "alias": f"alias{n}"}])
+        edit(server, "useArtifact", "UseArtifactInput", **place, runName="rawrun", artifactID=ids[n])
+        edit(server, "upsertBucket", "UpsertBucketInput", entityName=server.entity, modelName=PROJECT, name=f"user{n}")
+        edit(server, "useArtifact", "UseArtifactInput", **place, runName=f"user{n}", artifactID=ids[0])
+        edit(server, "linkArtifact", "LinkArtifactInput", **place, artifactID=ids[0], artifactPortfolioName=f"shelf{n}")
+    for n in range(4):
+        server.log_manifest(PROJECT, f"other{n}", {"f": f"other{n}".encode()})
+        server.log_manifest(PROJECT, f"typed{n}", {"f": f"typed{n}".encode()}, artifact_type=f"type{n}")
+        server.log_manifest(f"{PROJECT}{n}", "data", {"f": b"x"})
+    return server
+
+
+def listing(server, connection: str, what: str, first=None, after=None, more: str = "") -> dict:
+    """One page of a connection: the object that has pageInfo and edges."""
+    arguments = ", ".join(filter(None, [
+        f"first: {first}" if first else "", f"after: {json.dumps(after)}" if after else "", more]))
+    path = connection.replace("{page}", arguments) if arguments else connection.replace(
+        ", {page}", "").replace("({page})", "")
+    path = path.replace("$entity", json.dumps(server.entity)).replace("$project", json.dumps(PROJECT))
+    found = server.graphql(f"{{ {path} {{ pageInfo {{ endCursor hasNextPage }} edges {{ node {{ {what} }} }} }} "
+                           + "}" * (connection.count("{") - 1) + " }")
+    while "pageInfo" not in found:
+        found = next(iter(found.values()))
+    return found
+
+
+def walk(server, connection, what, first) -> list[str]:
+    names, after = [], None
+    while True:
+        page = listing(server, connection, what, first, after)
+        names += [edge["node"][what] for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"]
+        if not page["pageInfo"]["hasNextPage"]:
+            return names
+
+
+def versions(server, filters=None, order=None) -> list[int]:
+    found = server.graphql(
+        """query($e: String, $p: String, $f: JSONString, $o: String) { project(entityName: $e, name: $p) {
+           artifactCollection(name: "data") { artifacts(filters: $f, order: $o) {
+           totalCount edges { node { versionIndex } } } } } }""",
+        e=server.entity, p=PROJECT, f=None if filters is None else json.dumps(filters), o=order)
+    found = found["project"]["artifactCollection"]["artifacts"]
+    numbers = [edge["node"]["versionIndex"] for edge in found["edges"]]
+    assert found["totalCount"] == len(numbers)
+    return numbers
+
+
+def test_every_operation_about_artifacts_is_executed(release, request):
+    if release.version != CURRENT:
+        pytest.skip("the list is that of the current release")
+    for talk in TALKS:
+        release.seen(talk)
+    executed = set(release.operations())
+    if request.config.getoption("-m") == "not slow":
+        executed |= SLOW.keys()
+    assert set(OPERATIONS) - executed == set()
+
+
+@pytest.mark.parametrize("name", CONNECTIONS)
+def test_a_connection_pages_forward_to_its_end_with_any_size(name, wire):
+    connection, what = CONNECTIONS[name]
+    whole = walk(wire, connection, what, None)
+    assert len(whole) >= 4 and len(set(whole)) == len(whole)
+    assert walk(wire, connection, what, 1) == walk(wire, connection, what, 2) == whole
+
+
+@pytest.mark.parametrize("filters, expected", [
+    ({"version": "v2"}, [2]),
+    ({"version": {"$eq": 2}}, [2]),
+    ({"version": {"$ne": 2}}, [0, 1, 3, 4, 5, 6]),
+    ({"version_index": {"$lt": 2}}, [0, 1]),
+    ({"version_index": {"$lte": 2}}, [0, 1, 2]),
+    ({"version_index": {"$gt": 4}}, [5, 6]),
+    ({"version_index": {"$gte": 4}}, [4, 5, 6]),
+    ({"version": {"$in": ["v1", "v3"]}}, [1, 3]),
+    ({"version": {"$nin": ["v1", "v3"]}}, [0, 2, 4, 5, 6]),
+    ({"$and": [{"tag": "even"}, {"version": {"$gt": 1}}]}, [2, 4, 6]),
+    ({"$or": [{"version": 0}, {"alias": "alias6"}]}, [0, 6]),
+    ({"$nor": [{"tag": "even"}, {"version": 1}]}, [3, 5]),
+    ({"$not": {"tag": "even"}}, [1, 3, 5]),
+    ({"version": {"$not": {"$lt": 5}}}, [5, 6]),
+    ({"description": {"$exists": False}}, [3]),
+    ({"description": {"$exists": True}}, [0, 1, 2, 4, 5, 6]),
+    ({"description": {"$regex": "[12]$"}}, [1, 2]),
+    ({"description": {"$contains": "number 4"}}, [4]),
+    ({"tag": {"$all": ["even", "all"]}}, [0, 2, 4]),
+    ({"tags": {"$contains": "odd"}}, [1, 3, 5]),
+    ({"tags": {"$size": 1}}, [5, 6]),
+    ({"alias": {"$regex": "alias[45]"}}, [4, 5]),
+    ({"aliases": {"$in": ["latest"]}}, [6]),
+    ({"metadata.n": 3}, [3]),
+    ({"metadata.n": {"$gte": 5}}, [5, 6]),
+    ({"metadata.deep.word": "odd"}, [1, 3, 5]),
+    ({"artifact_metadata.n": {"$in": [1, 2]}}, [1, 2]),
+    ({"metadata.none": {"$exists": True}}, []),
+    ({"size": {"$gt": 10}}, [5, 6]),
+    ({"state": "COMMITTED"}, [0, 1, 2, 3, 4, 5, 6]),
+    ({"created_at": {"$gt": "2001-01-01T00:00:00Z"}}, [0, 1, 2, 3, 4, 5, 6]),
+    ({"created_at": {"$lt": "2001-01-01T00:00:00Z"}}, []),
+    ({}, [0, 1, 2, 3, 4, 5, 6]),
+], ids=lambda value: json.dumps(value) if isinstance(value, dict) else "")
+def test_versions_are_filtered(filters, expected, wire):
+    assert sorted(versions(wire, filters)) == expected
+
+
+@pytest.mark.parametrize("field", [
+    "version_index", "created_at", "updated_at", "artifact_created_at", "linked_at", "acm_created_at",
+    "size", "artifact_size", "file_count", "digest", "id"])
+def test_versions_are_ordered_both_ways(field, wire):
+    up, down = versions(wire, order=f"+{field}"), versions(wire, order=f"-{field}")
+    assert sorted(up) == list(range(7)) and up == down[::-1]
+    if field not in ("digest", "file_count", "size", "artifact_size"):
+        assert up == list(range(7))
+
+
+@pytest.mark.parametrize("filters, order", [
+    ({"version": {"$near": 1}}, None), ({"colour": "red"}, None), ({"$xor": []}, None), ([], None),
+    ({"version": {"$in": 3}}, "+version_index; DROP"), (None, "+colour"), (None, "colour name")])
+def test_a_wrong_filter_or_order_is_an_error_and_not_an_empty_list(filters, order, wire):
+    answer = requests.post(f"{wire.base_url}/graphql", auth=("api", wire.api_key), timeout=60, json={
+        "query": """query($e: String, $p: String, $f: JSONString, $o: String) { project(entityName: $e, name: $p) {
+            artifactCollection(name: "data") { artifacts(filters: $f, order: $o) { totalCount } } } }""",
+        "variables": {"e": wire.entity, "p": PROJECT, "f": filters and json.dumps(filters) if filters != [] else "[]",
+                      "o": order}})
+    assert answer.status_code == 200 and answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("order", ["+name", "-name", "+created_at", "-created_at", "+updated_at", "-updated_at",
+                                   "+artifact_collection_id", "+description"])
+@pytest.mark.parametrize("connection", ["collections of a type", "collections of a project"])
+def test_collections_are_ordered(connection, order, wire):
+    path, what = CONNECTIONS[connection]
+    names = [edge["node"][what] for edge in listing(wire, path, what, more=f'order: "{order}"')["edges"]]
+    back = [edge["node"][what] for edge in
+            listing(wire, path, what, more=f'order: "{"-" if order[0] == "+" else "+"}{order[1:]}"')["edges"]]
+    assert len(names) > 4 and names == back[::-1]
+    if order[1:] == "name":
+        assert names == sorted(names, reverse=order[0] == "-")
+
+
+@pytest.mark.parametrize("filters, expected", [
+    ({"name": {"$regex": "^other"}}, ["other0", "other1", "other2", "other3"]),
+    ({"name": {"$in": ["data", "other1"]}}, ["data", "other1"]),
+    ({"name": {"$contains": "her2"}}, ["other2"]),
+    ({"$or": [{"name": "data"}, {"name": "other3"}]}, ["data", "other3"]),
+    ({"tag": "none"}, []),
+    ({"alias": "alias3"}, ["data"]),
+    ({"created_at": {"$lt": "2001-01-01"}}, [])])
+def test_collections_are_filtered(filters, expected, wire):
+    path, what = CONNECTIONS["collections of a type"]
+    text = json.dumps(json.dumps(filters))
+    names = [edge["node"][what] for edge in listing(wire, path, what, more=f"filters: {text}")["edges"]]
+    assert sorted(names) == expected
+
+
+def test_pages_are_stable_under_inserts(wire):
+    path, what = CONNECTIONS["versions"]
+    first = listing(wire, path, what, 3)
+    wire.log_manifest(f"{PROJECT}-elsewhere", "data", {"f": b"elsewhere"})
+    before = walk(wire, path, what, None)
+    added = wire.log_manifest(PROJECT, "data", {"f": b"added meanwhile"})
+    rest, after = [], first["pageInfo"]["endCursor"]
+    while after:
+        page = listing(wire, path, what, 2, after)
+        rest += [edge["node"][what] for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else None
+    seen = [edge["node"][what] for edge in first["edges"]] + rest
+    edit(wire, "deleteArtifact", "DeleteArtifactInput", artifactID=added, deleteAliases=True)
+    assert seen == before
