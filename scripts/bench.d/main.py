@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -49,6 +50,8 @@ def main() -> int:
         for name, (measure, links) in chosen.items():
             print(f"{name:16} {','.join(links):14} {' '.join((measure.__doc__ or '').split())}")
         return 0
+    # Told to end, it still unmounts and stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     results, begin = Results(), time.monotonic()
     command = " ".join(["scripts/bench", *sys.argv[1:]])
     out = (given.out or REPOSITORY / "docs" / "bench") / given.name
