@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from differences import DIFFERENCES
-from operations import NEVER, OPERATIONS
+from operations import NEVER, OPERATIONS, SLOW
 from release import CURRENT, OLDER
 from unconfirmed import UNCONFIRMED
 
@@ -15,7 +15,7 @@ What the unmodified SDK sees on `wandbfs serve`. Written by the run of `tests/sd
 (`WANDBFS_WRITE_TABLE=1 scripts/test --slow`); do not edit. Each row is a test of that name.
 
 {CURRENT} is the release this project follows; {OLDER} is one that still uploads from Python.
-`+` passed, `-` failed, `n/a` does not apply to that release (reason below), `·` not run.
+`+` passed, `-` failed, `n/a` cannot be seen with that release, or is open (reason below), `·` not run.
 """
 
 
@@ -58,10 +58,10 @@ class Table:
         lines += [f"\n## Where {OLDER} differs\n", "| behaviour | reason |", "|---|---|"]
         lines += [f"| {words(test)} | {reason} |" for test, reason in DIFFERENCES.items()]
         lines += ["\n## Operations\n",
-                  f"{len(OPERATIONS)} operations of SDK {CURRENT} about artifacts are each executed at least",
-                  "once by these tests (`test_wire.py` compares). Never executed, with the reason:\n",
+                  f"SDK {CURRENT} has {len(OPERATIONS)} operations about artifacts; `test_wire.py` fails if these tests",
+                  "execute fewer. Executed only by tests marked slow, or never, with the reason:\n",
                   "| operation | reason |", "|---|---|"]
-        lines += [f"| `{name}` | {reason} |" for name, reason in NEVER.items()]
+        lines += [f"| `{name}` | {reason} |" for name, reason in {**SLOW, **NEVER}.items()]
         lines += ["\n## Unconfirmed\n",
                   "What no source settles about W&B itself; the tests accept what the second column says.\n",
                   "| question | here |", "|---|---|"]
