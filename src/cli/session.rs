@@ -374,7 +374,15 @@ impl MountState for Live {
     }
 
     fn config_json(&self) -> Vec<u8> {
-        pretty(&self.config)
+        let mut config = self.config.clone();
+        // What was left to a default stands as this machine settled it.
+        if let Some(record) = self.record.get() {
+            config["cache_dir"] = serde_json::json!(record.cache_dir);
+        }
+        if let Some(store) = self.store.get() {
+            config["cache_limit"] = serde_json::json!(store.cache_usage().1);
+        }
+        pretty(&config)
     }
 
     fn stats_json(&self) -> Vec<u8> {

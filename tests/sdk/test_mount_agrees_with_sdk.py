@@ -279,3 +279,10 @@ def test_http_references_are_read_through_by_range_and_pinned(module_server, hom
         with pytest.raises(OSError) as changed:
             (files / "object.bin").read_bytes()
         assert changed.value.errno == errno.EIO
+
+
+def test_config_json_says_what_defaults_were_settled_to(module_server, home):
+    with Mount(module_server, home) as mount:
+        config = json.loads((mount / ".wandbfs" / "config.json").read_text())
+    assert config["cache_dir"] == str(home.cache)
+    assert config["cache_limit"] > 0 and config["profile"] == "explore"
