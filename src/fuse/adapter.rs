@@ -30,7 +30,7 @@ use crate::vfs::{Attr, Caller, DirEntry, Entry, Errno, Mutation};
 pub(crate) const GENERATION: Generation = Generation(0);
 
 /// What the kernel sends where nothing was opened; real handles begin at 1.
-const UNOPENED: FileHandle = FileHandle(0);
+pub(crate) const UNOPENED: FileHandle = FileHandle(0);
 
 /// The file system that the crate serves.
 pub(crate) struct Adapter {

@@ -10,7 +10,7 @@ use fuser::{
     TimeOrNow,
 };
 
-use super::adapter::GENERATION;
+use super::adapter::{GENERATION, UNOPENED};
 use super::convert::{errno, file_attr, negative_entry};
 use super::open_mode::{Mode, Wanted};
 use super::shared::Shared;
@@ -105,7 +105,11 @@ pub(crate) async fn create(
     }
 }
 
+/// What was never opened was never written: ENOSYS is success there, and the kernel stops asking.
 pub(crate) async fn save(shared: Arc<Shared>, handle: FileHandle, fsync: bool, reply: ReplyEmpty) {
+    if handle == UNOPENED {
+        return reply.error(fuser::Errno::ENOSYS);
+    }
     match shared.vfs.save(handle.0, fsync).await {
         Ok(()) => reply.ok(),
         Err(why) => reply.error(errno(why)),
