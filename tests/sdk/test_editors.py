@@ -82,6 +82,19 @@ def test_vim_saves(desk, settings):
     desk.settles_to("by vim")
 
 
+def test_vim_saves_again_and_again_in_one_session(desk):
+    with Terminal(["vim", "-u", "NONE", "-N", "-i", "NONE", NAME],
+                  env=desk.env(), cwd=desk.directory) as vim:
+        vim.expect("first draft")
+        for old, new in (("first draft", "second"), ("second", "third"), ("third", "fourth")):
+            vim.send(f":%s/{old}/{new}/\r:w\r".encode())
+            assert vim.expect("written", "changed since", "rror") == "written"
+            assert desk.says() == new
+        vim.send(b":q\r")
+        assert vim.wait() == 0
+    desk.settles_to("fourth")
+
+
 def test_vim_shows_why_it_could_not_save(desk):
     with Terminal(["vim", "-u", "NONE", "-N", "-i", "NONE", NAME], env=desk.env(),
                   cwd=desk.directory) as vim:
