@@ -11,6 +11,7 @@ import subprocess
 import zlib
 
 import pytest
+import requests
 
 from harness import Home, Mount, Server, wait_until
 from live_sdk import LiveSdk
@@ -447,6 +448,22 @@ def test_versions_are_linked_into_a_portfolio_and_unlinked(world):
     assert sorted(world.see(coll)["versions"]) == ["v0", "v1"], "the source stays"
     run("rmdir", folio)
     assert world.see(folio) is None and world.see(coll) is not None
+
+
+def test_mkdir_makes_a_collection_in_a_registry_and_nowhere_else(world):
+    team = requests.post(f"{world.server.base_url}/_test/teams", timeout=60, json={
+        "members": [{"username": world.entity, "role": "admin"}]}).json()
+    world.server.graphql(
+        """mutation($i: UpsertModelInput!) { upsertModel(input: $i) { project { id } } }""",
+        i=dict(entityName=team["org_entity"], name="wandb-registry-tools", access="PRIVATE",
+               allowAllArtifactTypesInRegistry=False, artifactTypes=[{"name": "dataset"}]))
+    shelf = world.mount / team["org_entity"] / "wandb-registry-tools" / "dataset" / "shelf"
+    run("mkdir", shelf)
+    assert json.loads((shelf / "collection.json").read_text())["is_sequence"] is False
+    assert world.see(shelf)["versions"] == {}
+    run("rmdir", shelf)
+    assert world.see(shelf) is None
+    refused(lambda: os.mkdir(world.collection("mkdir").with_name("no-such-thing")), errno.EPERM)
 
 
 # -- the life of a mount --
