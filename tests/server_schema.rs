@@ -11,9 +11,6 @@ use graphql_parser::schema::{Field, InputValue, TypeDefinition};
 use serde_json::{Value, json};
 use wandbfs::server::Seed;
 
-/// Fields that an implementing object narrows, which the engine serves on the objects alone.
-const NARROWED: [&str; 2] = ["ArtifactConnectionType.edges: ", "ArtifactEdgeType.node: "];
-
 /// One line for each thing the SDL declares.
 fn declared(sdl: &Sdl) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
@@ -64,7 +61,6 @@ fn declared(sdl: &Sdl) -> BTreeSet<String> {
         }
     }
     lines.extend(others);
-    lines.retain(|line| !NARROWED.iter().any(|narrowed| line.starts_with(narrowed)));
     lines
 }
 

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use async_graphql::{Name, Value as GraphQlValue};
 use async_graphql_parser::types::{
-    BaseType, FieldDefinition, InputValueDefinition, ServiceDocument, Type, TypeDefinition,
-    TypeKind, TypeSystemDefinition,
+    BaseType, InputValueDefinition, ServiceDocument, Type, TypeDefinition, TypeKind,
+    TypeSystemDefinition,
 };
 use serde_json::{Map, Value};
 
@@ -47,20 +47,6 @@ impl Types {
             self.kind(ty),
             Some(TypeKind::Interface(_) | TypeKind::Union(_))
         )
-    }
-
-    /// Whether some object that implements `interface` declares another type for this field.
-    pub(super) fn narrowed(&self, interface: &str, field: &FieldDefinition) -> bool {
-        self.0.values().any(|definition| match &definition.kind {
-            TypeKind::Object(object) => {
-                object.implements.iter().any(|name| name.node == interface)
-                    && object.fields.iter().any(|own| {
-                        own.node.name.node == field.name.node
-                            && own.node.ty.node.to_string() != field.ty.node.to_string()
-                    })
-            }
-            _ => false,
-        })
     }
 
     fn kind(&self, ty: &Type) -> Option<&TypeKind> {

@@ -1,9 +1,7 @@
 //! From the text of the SDL to a schema that can be executed.
 //!
-//! One thing is lost: async-graphql's dynamic schemas demand that an object's field has the very
-//! type its interface declares, though GraphQL allows a narrower one. Fields that some object
-//! narrows (`edges` of `ArtifactConnectionType`, `node` of `ArtifactEdgeType`) are served on the
-//! objects and left out of the interface, through which no field of the SDL leads.
+//! async-graphql's dynamic schemas demand that an object's field has the very type its interface
+//! declares, though GraphQL allows a narrower one: the SDL declares no such field.
 
 use std::sync::Arc;
 
@@ -88,10 +86,7 @@ fn register(
                 .fold(Interface::new(name), |interface, parent| {
                     interface.implement(parent.node.as_str())
                 });
-            let fields = kind
-                .fields
-                .iter()
-                .filter(|field| !types.narrowed(name, &field.node));
+            let fields = kind.fields.iter();
             builder.register(fields.fold(interface, |interface, field| {
                 let declared = &field.node;
                 let field = InterfaceField::new(&*declared.name.node, type_ref(&declared.ty.node));
