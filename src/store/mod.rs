@@ -21,6 +21,7 @@ mod ahead;
 mod body;
 mod budget;
 mod cache;
+mod direct;
 mod handle;
 mod hash;
 mod local;
