@@ -37,9 +37,9 @@ def cold_first_byte(r: Round) -> None:
         r.add("wandbfs", "ms", 1000 * read("first_byte", path=path, original=original))
         r.add("wandbfs, URL known", "ms",
               1000 * read("first_byte", path=path, original=original, offset=middle))
-    if r.peer("rclone"):
-        with r.candidate("rclone off"), bench.rclone("large") as (_, point):
-            r.add("rclone off", "ms", 1000 * read("first_byte", path=str(point / "big.bin"), original=original))
+    for name, mounted in r.peers("large"):
+        with r.candidate(name), mounted() as point:
+            r.add(name, "ms", 1000 * read("first_byte", path=str(point / "big.bin"), original=original))
 
 
 @job("cold-sequential", ("0", "5", "20", "50", "1gbit", "1gbit20"))
@@ -55,9 +55,9 @@ def cold_sequential(r: Round) -> None:
         r.add("wandbfs", "MiB", idle, "memory idle")
         r.add("wandbfs", "MiB", resident(mount.pid, peak=True), "memory 1 reader")
         same_file(path, local)
-    if r.link in ("0", "20") and r.peer("rclone"):
-        with r.candidate("rclone off"), bench.rclone("large") as (_, point):
-            r.add("rclone off", "MiB/s", size / read("sequential", path=str(point / "big.bin")))
+    for name, mounted in r.peers("large") if r.link in ("0", "20") else ():
+        with r.candidate(name), mounted() as point:
+            r.add(name, "MiB/s", size / read("sequential", path=str(point / "big.bin")))
             same_file(point / "big.bin", local)
     if r.link == "0" or r.first() and r.link in ("20", "1gbit"):
         with r.candidate("SDK download, then read"):
@@ -96,9 +96,9 @@ def cold_readers(r: Round) -> None:
         r.add("wandbfs", "MiB/s", size / read("sequential", path=str(path), readers=4))
         r.add("wandbfs", "MiB", resident(mount.pid, peak=True), "memory 4 readers")
         same_file(path, local)
-    if r.peer("rclone"):
-        with r.candidate("rclone off"), bench.rclone("large") as (_, point):
-            r.add("rclone off", "MiB/s", size / read("sequential", path=str(point / "big.bin"), readers=4))
+    for name, mounted in r.peers("large"):
+        with r.candidate(name), mounted() as point:
+            r.add(name, "MiB/s", size / read("sequential", path=str(point / "big.bin"), readers=4))
             same_file(point / "big.bin", local)
 
 
@@ -129,10 +129,10 @@ def cold_random(r: Round) -> None:
                 seconds = read("scattered", path=str(mount.path / "big.bin"), **arguments)
             r.add("wandbfs", "ops/s", count / seconds, row)
             r.add("wandbfs", "MiB", seen["bytes"] / MIB, f"{row} fetched")
-        for cache in ("off", "full") if r.peer("rclone", slow=True) else ():
-            with r.candidate(f"rclone {cache}"), bench.rclone("large", cache) as (_, point):
+        for name, mounted in (*r.peers("large", slow=True), *r.rclone_full("large")):
+            with r.candidate(name), mounted() as point:
                 seconds = read("scattered", path=str(point / "big.bin"), **arguments)
-                r.add(f"rclone {cache}", "ops/s", count / seconds, row)
+                r.add(name, "ops/s", count / seconds, row)
 
 
 def one_by_one(bench, url: str, original: str, count: int) -> float:
@@ -157,6 +157,6 @@ def cold_tensors(r: Round) -> None:
     r.add("curl", "MiB/s", size / bench.curl([(bench.urls("large", [name])[name], None)], 1))
     with r.candidate("wandbfs"), bench.mount("large", bench.home()) as mount:
         r.add("wandbfs", "MiB/s", size / read("tensors", path=str(mount.path / name), original=original))
-    if r.peer("rclone", slow=True):
-        with r.candidate("rclone off"), bench.rclone("large") as (_, point):
-            r.add("rclone off", "MiB/s", size / read("tensors", path=str(point / name), original=original))
+    for peer, mounted in r.peers("large", slow=True):
+        with r.candidate(peer), mounted() as point:
+            r.add(peer, "MiB/s", size / read("tensors", path=str(point / name), original=original))

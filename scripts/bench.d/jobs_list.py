@@ -48,10 +48,10 @@ def listings(r: Round) -> None:
     for name, flags in (("wandbfs", ()), ("wandbfs train", TRAIN)):
         with r.candidate(name), bench.mount("many", bench.home(), *flags) as mount:
             warm(name, mount.path)
-    if r.peer("rclone", slow=True):
-        with r.candidate("rclone off"), bench.rclone("many") as (_, point):
-            cold("rclone off", point)
-            warm("rclone off", point)
+    for name, mounted in r.peers("many", slow=True):
+        with r.candidate(name), mounted() as point:
+            cold(name, point)
+            warm(name, point)
 
 
 @job("stat")

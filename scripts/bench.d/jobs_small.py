@@ -29,10 +29,10 @@ def cold_tar(r: Round) -> None:
     with r.candidate("curl x32"):
         transfers = [(url, None) for url in bench.urls("small").values()]
         r.add("curl x32", "ms/file", 1000 * bench.curl(transfers, 32) / count)
-    if r.link in ("0", "20") and r.peer("rclone", slow=r.link != "0"):
-        some, directories = for_peers(r)
-        with r.candidate("rclone off"), bench.rclone("small") as (_, point):
-            r.add("rclone off", "ms/file", 1000 * tar(point, *directories) / count_of(some))
+    some, directories = for_peers(r)
+    for name, mounted in r.peers("small", slow=r.link != "0") if r.link in ("0", "20") else ():
+        with r.candidate(name), mounted() as point:
+            r.add(name, "ms/file", 1000 * tar(point, *directories) / count_of(some))
             same_tree(point, bench, some)
     if r.link in ("0", "20") and r.first():
         with r.candidate("SDK download"):
@@ -50,11 +50,11 @@ def cold_shuffled(r: Round) -> None:
             seconds = read("cat", root=str(mount.path), listing=names, workers=4, shuffled=True)
             r.add(name, "ms/file", 1000 * seconds / count)
             same_tree(mount.path, bench, names)
-    if r.peer("rclone", slow=r.link != "0"):
-        some, _ = for_peers(r)
-        with r.candidate("rclone off"), bench.rclone("small") as (_, point):
+    some, _ = for_peers(r)
+    for name, mounted in r.peers("small", slow=r.link != "0"):
+        with r.candidate(name), mounted() as point:
             seconds = read("cat", root=str(point), listing=some, workers=4, shuffled=True)
-            r.add("rclone off", "ms/file", 1000 * seconds / count_of(some))
+            r.add(name, "ms/file", 1000 * seconds / count_of(some))
             same_tree(point, bench, some)
 
 

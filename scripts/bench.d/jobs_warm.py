@@ -27,9 +27,9 @@ def warm_large(r: Round) -> None:
         measure("wandbfs" if mount.ready["passthrough"] else "wandbfs, no privilege", mount.path / "big.bin")
     with r.candidate("wandbfs, page cache"), bench.mount("large", home, "--no-passthrough") as mount:
         measure("wandbfs, page cache", mount.path / "big.bin")
-    if r.peer("rclone", slow=True):
-        with r.candidate("rclone full"), bench.rclone("large", "full") as (_, point):
-            measure("rclone full", point / "big.bin")
+    for name, mounted in r.rclone_full("large"):
+        with r.candidate(name), mounted() as point:
+            measure(name, point / "big.bin")
 
 
 @job("warm-daemon")
@@ -69,9 +69,9 @@ def warm_small(r: Round) -> None:
     for name, flags in (("wandbfs train", TRAIN), ("wandbfs", ())):
         with r.candidate(name), bench.mount("small", home, *flags) as mount:
             measure(name, mount.path)
-    if r.peer("rclone", slow=True):
-        with r.candidate("rclone full"), bench.rclone("small", "full") as (_, point):
-            measure("rclone full", point)
+    for name, mounted in r.rclone_full("small"):
+        with r.candidate(name), mounted() as point:
+            measure(name, point)
 
 
 @job("warm-reopen")

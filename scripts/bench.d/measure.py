@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from world import HERE, Bench
 
@@ -62,9 +63,17 @@ class Round:
         """Whether this is the first round, the only one for what takes long."""
         return self.number == 0
 
-    def peer(self, program: str, slow: bool = False) -> bool:
-        """Whether a peer takes part: where it is installed; where it is slow, in the first round."""
-        return shutil.which(program) is not None and (self.first() or not slow)
+    def peers(self, tree: str, slow: bool = False) -> list[tuple[str, Callable]]:
+        """Peers that are installed, with what mounts the files of a tree; none of them in later
+        rounds where they are slow."""
+        ways = {"rclone off": self.bench.rclone, "mount-s3": self.bench.mount_s3}
+        there = {name: way for name, way in ways.items() if shutil.which(name.split()[0])}
+        return [(name, lambda way=way: way(tree)) for name, way in there.items() if self.first() or not slow]
+
+    def rclone_full(self, tree: str) -> list[tuple[str, Callable]]:
+        """rclone with a cache on disk, in the first round."""
+        there = self.first() and shutil.which("rclone")
+        return [("rclone full", lambda: self.bench.rclone(tree, "full"))] if there else []
 
 
 def read(operation: str, **arguments):

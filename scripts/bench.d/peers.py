@@ -13,6 +13,7 @@ import threading
 import time
 
 import harness
+import s3
 
 LAYERS = os.environ.get("WANDBFS_LAYERS", "")
 # As the mount raises it for itself.
@@ -21,30 +22,42 @@ READ_AHEAD_KIB = 1024
 
 @contextlib.contextmanager
 def rclone(root: pathlib.Path, base: pathlib.Path, latency: float, cache: str):
-    """`rclone mount` of its http remote over nginx; yields its process and the path of the files."""
-    point = base / "mnt"
-    point.mkdir()
-    with contextlib.ExitStack() as stack:
-        port = stack.enter_context(nginx(root, base))
-        if latency:
-            port = stack.enter_context(delayed(port, latency))
-        process = subprocess.Popen(
-            ["rclone", "mount", f":http,url='http://127.0.0.1:{port}/':", str(point), "--read-only",
-             "--vfs-cache-mode", cache, "--cache-dir", str(base / "cache"),
-             "--config", str(base / "none.conf")],
-            stdout=subprocess.DEVNULL, stderr=open(base / "log", "w"))
-        yield stack.enter_context(mounted(process, point)), point
+    """`rclone mount` of its http remote over nginx; yields the path of the files."""
+    autoindex = f"location / {{ root {root}; autoindex on; }}"
+    with nginx(autoindex, base, latency) as port:
+        command = ["rclone", "mount", f":http,url='http://127.0.0.1:{port}/':", "{point}", "--read-only",
+                   "--vfs-cache-mode", cache, "--cache-dir", str(base / "cache"),
+                   "--config", str(base / "none.conf")]
+        with mounted(command, base) as point:
+            yield point
+
+
+@contextlib.contextmanager
+def mount_s3(root: pathlib.Path, base: pathlib.Path, latency: float):
+    """`mount-s3` without a cache, as it is by default; yields the path of the files."""
+    with s3.listed(root) as lister, nginx(bucket_of(root, lister), base, latency) as port:
+        command = ["mount-s3", s3.BUCKET, "{point}", "--foreground", "--read-only", "--no-sign-request",
+                   "--endpoint-url", f"http://127.0.0.1:{port}", "--region", "us-east-1",
+                   "--force-path-style"]
+        with mounted(command, base) as point:
+            yield point
+
+
+def bucket_of(root: pathlib.Path, lister: int) -> str:
+    """Locations of nginx in which the files below `root` are the objects of a bucket."""
+    return f"""
+        location = /{s3.BUCKET} {{ proxy_pass http://127.0.0.1:{lister}; }}
+        location /{s3.BUCKET}/ {{
+            if ($args ~ "list-type") {{ proxy_pass http://127.0.0.1:{lister}; }}
+            alias {root}/;
+        }}"""
 
 
 @contextlib.contextmanager
 def daemon(how: str, file: pathlib.Path, base: pathlib.Path):
     """The bare FUSE daemon of benches/layers over one file, with the read-ahead of the mount;
     yields the path of the file there."""
-    point = base / "mnt"
-    point.mkdir()
-    process = subprocess.Popen([LAYERS, "daemon", how, str(file), str(point)],
-                               stdout=subprocess.DEVNULL, stderr=open(base / "log", "w"))
-    with mounted(process, point):
+    with mounted([LAYERS, "daemon", how, str(file), "{point}"], base) as point:
         device = os.stat(point).st_dev
         ahead = pathlib.Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
         with contextlib.suppress(OSError):
@@ -53,21 +66,26 @@ def daemon(how: str, file: pathlib.Path, base: pathlib.Path):
 
 
 @contextlib.contextmanager
-def mounted(process: subprocess.Popen, point: pathlib.Path):
-    """The block runs once `process` has mounted; then both go."""
+def mounted(command: list[str], base: pathlib.Path):
+    """Runs a command that mounts at `{point}`, below `base`; yields that path once it has."""
+    point = base / "mnt"
+    point.mkdir()
+    with open(base / "log", "w") as log:
+        process = subprocess.Popen([part.replace("{point}", str(point)) for part in command],
+                                   stdout=log, stderr=log)
     try:
         harness.wait_until(lambda: process.poll() is not None or harness.is_mounted(point), "it mounts")
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args[0]} ended with {process.returncode}")
-        yield process
+            raise RuntimeError(f"{command[0]} ended: {(base / 'log').read_text()}")
+        yield point
     finally:
         subprocess.run(["umount", "-l", str(point)], capture_output=True)
         end(process)
 
 
 @contextlib.contextmanager
-def nginx(root: pathlib.Path, base: pathlib.Path):
-    """nginx with listings over a directory; yields its port."""
+def nginx(locations: str, base: pathlib.Path, latency: float):
+    """nginx with these locations behind a latency in seconds; yields the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -79,12 +97,13 @@ def nginx(root: pathlib.Path, base: pathlib.Path):
         http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
             client_body_temp_path {base}/t1; proxy_temp_path {base}/t2; fastcgi_temp_path {base}/t3;
             uwsgi_temp_path {base}/t4; scgi_temp_path {base}/t5;
-            server {{ listen 127.0.0.1:{port}; root {root}; autoindex on; }} }}""")
+            server {{ listen 127.0.0.1:{port}; {locations} }} }}""")
     process = subprocess.Popen(["nginx", "-c", str(base / "nginx.conf"), "-p", str(base)],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         harness.wait_until(lambda: answers(port), "nginx answers")
-        yield port
+        with delayed(port, latency) if latency else contextlib.nullcontext(port) as way:
+            yield way
     finally:
         end(process)
 

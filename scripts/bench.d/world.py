@@ -190,18 +190,20 @@ class Bench:
                               check=True, capture_output=True, text=True)
         return float(done.stdout)
 
-    @contextlib.contextmanager
     def rclone(self, tree: str, cache: str = "off"):
-        """`rclone mount` of the same files; yields its process and their path."""
-        base, latency = self.fresh("rclone"), LINKS[self.link][0] / 1000
-        with peers.rclone(self.originals.root / tree, base, latency, cache) as found:
-            yield found
+        """A context with `rclone mount` of the same files; gives their path."""
+        return peers.rclone(self.originals.root / tree, self.fresh("rclone"), self._latency(), cache)
 
-    @contextlib.contextmanager
+    def mount_s3(self, tree: str):
+        """The same with `mount-s3`."""
+        return peers.mount_s3(self.originals.root / tree, self.fresh("s3"), self._latency())
+
+    def _latency(self) -> float:
+        return LINKS[self.link][0] / 1000
+
     def daemon(self, how: str, file: pathlib.Path):
-        """The bare FUSE daemon over one file; yields its path there."""
-        with peers.daemon(how, file, self.fresh("daemon")) as path:
-            yield path
+        """A context with the bare FUSE daemon over one file; gives its path there."""
+        return peers.daemon(how, file, self.fresh("daemon"))
 
     def layer(self, name: str, tree: str, file: str) -> float:
         """Seconds of one layer of the read path for one file, cold; it compares the bytes itself."""
