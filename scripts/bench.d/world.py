@@ -55,15 +55,18 @@ def file_md5(path: pathlib.Path) -> str:
         return base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode()
 
 
-def safetensors(rng: random.Random, tensor_bytes: int) -> bytes:
-    """A file of the format with random tensors of one size."""
+def write_safetensors(path: pathlib.Path, rng: random.Random, tensor_bytes: int) -> None:
+    """A file of the format with random tensors of one size, a tensor in memory at a time."""
     header = {
         f"layer.{n}": {"dtype": "U8", "shape": [tensor_bytes],
                        "data_offsets": [n * tensor_bytes, (n + 1) * tensor_bytes]}
         for n in range(TENSORS)
     }
     text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + rng.randbytes(TENSORS * tensor_bytes)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _ in range(TENSORS):
+            file.write(rng.randbytes(tensor_bytes))
 
 
 class Originals:
@@ -88,7 +91,7 @@ class Originals:
             for _ in range(self.large_mib):
                 file.write(rng.randbytes(1 << 20))
         tensor = max(1, self.large_mib // 64) << 20
-        (self.large / "model.safetensors").write_bytes(safetensors(rng, tensor))
+        write_safetensors(self.large / "model.safetensors", rng, tensor)
         for n in range(self.small_count):
             path = self.small / f"d{n % SMALL_DIRECTORIES:02}" / f"f{n:05}.bin"
             path.parent.mkdir(parents=True, exist_ok=True)
