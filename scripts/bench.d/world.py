@@ -78,7 +78,7 @@ class Bench:
 
     def warm_server(self) -> None:
         """What is served is in memory: the remote is never a disk, not for the first candidate either."""
-        subprocess.run(["find", str(self.state / "server"), "-type", "f", "-exec", "cat", "{}", "+"],
+        subprocess.run(["find", str(self.state / "server" / "blobs"), "-type", "f", "-exec", "cat", "{}", "+"],
                        stdout=subprocess.DEVNULL, check=False)
 
     def tidy(self) -> None:
