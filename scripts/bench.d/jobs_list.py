@@ -82,9 +82,9 @@ def million(r: Round) -> None:
         with mount as path:
             begin = time.perf_counter()
             next(os.scandir(path))
-            r.add("wandbfs, first name", "s", time.perf_counter() - begin)
-            r.add("wandbfs, find", "s", shell(f"test $(find {path} -type f | wc -l) = 1000000"))
-            r.add("wandbfs, ls -lUR", "s", shell(LS.format(path)))
+            r.add("wandbfs", "s", time.perf_counter() - begin, "first name of 1,000,000")
+            r.add("wandbfs", "s", shell(f"test $(find {path} -type f | wc -l) = 1000000"), "find of 1,000,000")
+            r.add("wandbfs", "s", shell(LS.format(path)), "ls -lUR of 1,000,000")
             r.add("wandbfs", "MiB", resident(mount.pid, peak=True), "memory 1,000,000 listed")
             for n in range(0, 1_000_000, 99_991):
                 text = (path / f"dir-{n // 1000:04}" / f"file-{n:07}.txt").read_text()

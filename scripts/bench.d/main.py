@@ -21,7 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--job", action="append", metavar="PREFIX", help="only jobs that begin with this; may be repeated")
     parser.add_argument("--latency", "--link", action="append", dest="link", choices=LINKS, metavar="LINK",
                         help=f"only over these links: {', '.join(LINKS)}")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each job [default: 3]")
+    parser.add_argument("--rounds", type=int, help="rounds of each job [default: 3, with --quick 1]")
     parser.add_argument("--large", type=int, metavar="MIB", help="size of the large file [default: 1024]")
     parser.add_argument("--small", type=int, default=10_000, metavar="N", help="small files [default: 10000]")
     parser.add_argument("--quick", action="store_true", help="one round, a large file of 256 MiB")
@@ -29,8 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=pathlib.Path, help="another directory for the results")
     parser.add_argument("--list", action="store_true", help="name the jobs and their links, measure nothing")
     given = parser.parse_args()
-    if given.quick:
-        given.rounds = 1
+    given.rounds = given.rounds or (1 if given.quick else 3)
     given.large = given.large or (256 if given.quick else 1024)
     return given
 
@@ -48,6 +47,7 @@ def run(bench: Bench, results: Results, name: str, job: Job, link: str, rounds: 
     for number in range(1 if job.once else rounds):
         # What the last one left to be written must not be paid by this one.
         os.sync()
+        bench.warm_server()
         with bench.over(link):
             turn = Round(bench, results, name, link, number)
             with turn.candidate("the job"):
