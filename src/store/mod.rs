@@ -18,14 +18,17 @@
 //! file gets its name in the cache; from then on reads come from that file.
 
 mod ahead;
+mod blocks;
 mod body;
 mod budget;
 mod cache;
 mod handle;
 mod hash;
 mod local;
+mod md5;
 mod partial;
 mod prefetch;
+mod settle;
 mod source;
 
 use std::collections::{HashMap, VecDeque};
@@ -35,6 +38,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 pub use cache::{CacheKeeper, CachedFile, Report as CacheReport};
 pub use source::DownloadHandler;
@@ -44,15 +48,21 @@ use crate::model::{
 };
 use crate::telemetry::Meter;
 use ahead::Ahead;
+use blocks::Blocks;
 use body::Body;
 use budget::Budget;
 use cache::{Cache, Place};
 use handle::Handle;
+use settle::Settling;
 use source::{Net, Source, Sources, Urls, node_of};
 
 /// Bodies of partly fetched files that stay after their last close, so that `tar`, `safetensors`
 /// and the like, which open a file twice, fetch its head once. They cost disk, hardly memory.
 const KEPT_PARTIAL: usize = 8;
+
+/// Most memory of bytes that are on disk and kept until they are hashed, beside the budget: what two
+/// parts that come at once bring out of order.
+const HOT: u64 = 16 << 20;
 
 /// How a store behaves.
 #[derive(Debug, Clone)]
@@ -106,6 +116,10 @@ impl Drop for End {
 pub(crate) struct Shared {
     cache: Cache,
     budget: Budget,
+    blocks: Blocks,
+    settling: Settling,
+    /// Memory of written bytes that wait for their digest, in units of [`budget::units`].
+    hot: Arc<Semaphore>,
     ahead: Ahead,
     sources: Arc<Sources>,
     deadline: Duration,
@@ -143,10 +157,14 @@ impl Store {
             handler: links.handler,
         };
         let budget = Budget::new(options.memory);
+        let hot = budget::units(HOT.min(budget.total() / 8));
         let shared = Arc::new(Shared {
             cache: Cache::open(options.cache_dir, options.cache_limit),
             ahead: Ahead::new(budget.total()),
             budget,
+            blocks: Blocks::default(),
+            settling: Settling::default(),
+            hot: Arc::new(Semaphore::new(hot as usize)),
             sources: Arc::new(sources),
             deadline: options.deadline,
             offline: options.offline,

@@ -2,18 +2,23 @@
 //!
 //! One task per fill takes segments in the order they came, writes them and pays their memory back.
 //! Beside it a thread hashes on from the last byte that was hashed, as far as the file goes without a
-//! gap: what waits for the digest is only the verdict, never memory. A content read in order is
-//! hashed while it comes, so the verdict follows the last byte at once.
+//! gap: what waits for the digest is only the verdict, never memory of the budget. A content read in
+//! order is hashed while it comes, so the verdict follows the last byte at once. A few megabytes that
+//! are next in order stay in memory for it ([`Hot`]); the rest is read again from the file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::task::JoinHandle;
 
 use super::{Body, State};
 use crate::model::{Digest, Error};
+use crate::store::budget::units;
 use crate::store::cache::Scratch;
 use crate::store::hash::Hasher;
 use crate::store::partial::Segment;
@@ -80,6 +85,8 @@ async fn run(
         scratch: Arc::clone(&progress.scratch),
         frontier: 0,
         complete: None,
+        hot: BTreeMap::new(),
+        hashed: 0,
         idle: Some(progress),
         hashing: None,
     };
@@ -138,6 +145,12 @@ fn batch_of(first: Segment, segments: &mut UnboundedReceiver<Segment>) -> Vec<Se
     batch
 }
 
+/// Written bytes that are kept for the hash. Nobody ever waits for this memory.
+struct Hot {
+    bytes: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
 /// A fill as its writer sees it.
 struct Filling {
     generation: u64,
@@ -146,6 +159,10 @@ struct Filling {
     frontier: u64,
     /// Length of the content, once all of it is written.
     complete: Option<u64>,
+    /// Written and not hashed, by position.
+    hot: BTreeMap<u64, Hot>,
+    /// Up to where it is hashed or being hashed.
+    hashed: u64,
     /// The hash, while nobody works on it.
     idle: Option<Progress>,
     hashing: Option<JoinHandle<io::Result<Progress>>>,
@@ -164,7 +181,10 @@ impl Filling {
         let frontier = self.frontier;
         match frontier > progress.hashed {
             true => {
-                let work = move || progress.advance(frontier);
+                self.hashed = frontier;
+                let later = self.hot.split_off(&frontier);
+                let hot = std::mem::replace(&mut self.hot, later);
+                let work = move || progress.advance(frontier, hot);
                 self.hashing = Some(tokio::task::spawn_blocking(work));
             }
             false => self.idle = Some(progress),
@@ -226,14 +246,37 @@ impl Body {
             return None;
         }
         state.progress = Instant::now();
-        for segment in batch {
-            state
-                .fill
-                .written(segment.offset, segment.bytes.len() as u64);
+        for segment in &batch {
+            let length = segment.bytes.len() as u64;
+            state.fill.written(segment.offset, length);
         }
         fill.complete = state.length.filter(|length| state.fill.is_written(*length));
         fill.frontier = state.fill.written_from(fill.frontier);
+        drop(state);
+        if self.digest.is_some() {
+            self.keep_hot(fill, batch);
+        }
         Some(())
+    }
+
+    /// Keeps written bytes for the hash as far as there is memory for that.
+    fn keep_hot(&self, fill: &mut Filling, batch: Vec<Segment>) {
+        for segment in batch {
+            if segment.offset < fill.hashed || segment.bytes.is_empty() {
+                continue;
+            }
+            let hot = Arc::clone(&self.shared.hot);
+            let memory: Result<_, TryAcquireError> =
+                hot.try_acquire_many_owned(units(segment.bytes.len() as u64));
+            if let Ok(memory) = memory {
+                let bytes = segment.bytes;
+                let hot = Hot {
+                    bytes,
+                    _memory: memory,
+                };
+                fill.hot.insert(segment.offset, hot);
+            }
+        }
     }
 
     /// The content is complete: the right one gets its place, the wrong one goes.
@@ -267,6 +310,7 @@ impl Body {
         match kept {
             Ok(file) => {
                 state.verified = Some(file);
+                self.shared.blocks.clear();
                 state.fill = crate::store::partial::Fill::new(generation + 1);
             }
             Err(error) => self.throw_away(&mut state, &error),
@@ -284,12 +328,30 @@ impl Body {
 }
 
 impl Progress {
-    /// Hashes on up to `frontier`. Blocking.
-    fn advance(mut self, frontier: u64) -> io::Result<Self> {
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update_from(&self.scratch.file(), self.hashed, frontier)?;
+    /// Hashes on up to `frontier`: from memory what is there, the rest from the file. Blocking.
+    fn advance(mut self, frontier: u64, hot: BTreeMap<u64, Hot>) -> io::Result<Self> {
+        for (offset, hot) in hot {
+            let end = (offset + hot.bytes.len() as u64).min(frontier);
+            if offset < self.hashed {
+                continue;
+            }
+            self.read(offset)?;
+            if let Some(hasher) = &mut self.hasher {
+                let length = usize::try_from(end - offset).map_err(io::Error::other)?;
+                hasher.update(&hot.bytes[..length]);
+            }
+            self.hashed = end;
         }
-        self.hashed = frontier;
+        self.read(frontier)?;
         Ok(self)
+    }
+
+    /// Hashes on up to `end` from the file.
+    fn read(&mut self, end: u64) -> io::Result<()> {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update_from(&self.scratch.file(), self.hashed, end)?;
+        }
+        self.hashed = end;
+        Ok(())
     }
 }

@@ -89,13 +89,13 @@ impl Room {
         File::open(self.path()).map_or(0, |file| Ledger::read(&file).used)
     }
 
-    /// Makes room for `size` bytes more and lets `publish` add them; it says whether it did. No
+    /// Makes room for `size` bytes more and lets `publish` add them; it says how many it added. No
     /// other mount adds or evicts meanwhile.
     pub(super) fn add<T>(
         &self,
         index: &Index,
         size: u64,
-        publish: impl FnOnce() -> io::Result<(T, bool)>,
+        publish: impl FnOnce() -> io::Result<(T, u64)>,
     ) -> io::Result<T> {
         self.locked(|file| {
             let mut ledger = Ledger::read(file);
@@ -106,8 +106,10 @@ impl Room {
             ledger.used = ledger.used.saturating_add(size);
             ledger.write(file)?;
             let published = publish();
-            if !matches!(published, Ok((_, true))) {
-                before.write(file)?;
+            let added = published.as_ref().map_or(0, |(_, added)| *added);
+            if added != size {
+                ledger.used = before.used.saturating_add(added);
+                ledger.write(file)?;
             }
             published.map(|(done, _)| done)
         })

@@ -136,37 +136,95 @@ impl Cache {
     /// cannot be kept stays private, with a warning once. Blocking.
     pub(crate) fn keep(&self, scratch: &Scratch, place: Option<&Place>, size: u64) -> Kept {
         let private = || Kept::Private(scratch.file());
-        let Some(place) = place.filter(|_| size <= self.limit && self.limit > 0) else {
+        let Some(place) = place.filter(|_| self.may_keep(size)) else {
             return private();
         };
-        match self.publish(scratch, place, size) {
-            Ok(file) => Kept::Shared(Arc::new(file)),
-            Err(cause) => {
+        match self.publish(&[(scratch, *place, size)]).pop() {
+            Some(Ok(file)) => Kept::Shared(Arc::new(file)),
+            Some(Err(cause)) => {
                 self.warn_no_room(&cause);
                 private()
             }
+            None => private(),
         }
     }
 
-    fn publish(&self, scratch: &Scratch, place: &Place, size: u64) -> io::Result<File> {
+    /// Writes verified contents and gives them their names, under one lock of the ledger. A content
+    /// that cannot be kept stays private; one that no disk takes is an error. Blocking.
+    pub(crate) fn keep_all(&self, all: &[(&[u8], Option<Place>)]) -> Vec<io::Result<Arc<File>>> {
+        let written = all.iter().map(|(bytes, _)| {
+            let scratch = self.scratch(bytes.len() as u64)?;
+            scratch.write_at(bytes, 0)?;
+            Ok(scratch)
+        });
+        let written: Vec<io::Result<Scratch>> = written.collect();
+        let mut numbers = Vec::new();
+        let mut to_publish = Vec::new();
+        for (number, (scratch, (bytes, place))) in written.iter().zip(all).enumerate() {
+            let size = bytes.len() as u64;
+            if let (Ok(scratch), Some(place)) = (scratch, place)
+                && self.may_keep(size)
+            {
+                numbers.push(number);
+                to_publish.push((scratch, *place, size));
+            }
+        }
+        let published = self.publish(&to_publish);
+        let private = written.into_iter().map(|written| Ok(written?.file()));
+        let mut files: Vec<io::Result<Arc<File>>> = private.collect();
+        for (number, published) in numbers.into_iter().zip(published) {
+            match published {
+                Ok(file) => files[number] = Ok(Arc::new(file)),
+                Err(cause) => self.warn_no_room(&cause),
+            }
+        }
+        files
+    }
+
+    fn may_keep(&self, size: u64) -> bool {
+        size <= self.limit && self.limit > 0
+    }
+
+    /// Gives contents their names: the files that now have them, or why there is none, one for each.
+    fn publish(&self, all: &[(&Scratch, Place, u64)]) -> Vec<io::Result<File>> {
+        let size = all.iter().map(|(.., size)| size).sum();
+        if all.is_empty() {
+            return Vec::new();
+        }
+        let published = self.room.add(&self.index, size, || {
+            let mut added = 0;
+            let one_by_one = all.iter().map(|(scratch, place, size)| {
+                let (file, is_new) = self.publish_one(scratch, place, *size)?;
+                added += if is_new { *size } else { 0 };
+                Ok(file)
+            });
+            let files = one_by_one.collect();
+            Ok((files, added))
+        });
+        published.unwrap_or_else(|cause| all.iter().map(|_| Err(copy_of(&cause))).collect())
+    }
+
+    /// The file with the content's name, and whether it was this one that got it. Called with the
+    /// ledger locked and the size counted.
+    fn publish_one(&self, scratch: &Scratch, place: &Place, size: u64) -> io::Result<(File, bool)> {
         let path = place.path(&self.root);
         if self.holds(place, Some(size)) {
-            return File::open(&path).or_else(|_| scratch.reopen());
+            let file = File::open(&path).or_else(|_| scratch.reopen())?;
+            return Ok((file, false));
         }
         scratch::make_parent(&self.root, &path)?;
         scratch.adopt_owner(&self.root)?;
-        self.room.add(&self.index, size, || {
-            // The marker comes first: killed in between, it names an inode that has no place,
-            // which the next scan removes. The other order would leave a blob that nobody counts.
-            let mark = self.index.mark(place, &scratch.file())?;
-            let named = scratch.name(&path, size);
-            // Someone else was first and keeps it on their account, or it cannot be kept.
-            if !matches!(named, Ok(true)) {
-                self.index.unmark(place, &mark);
-            }
-            Ok(((), named?))
-        })?;
-        File::open(&path).or_else(|_| scratch.reopen())
+        // The marker comes first: killed in between, it names an inode that has no place, which the
+        // next scan removes. The other order would leave a blob that nobody counts.
+        let mark = self.index.mark(place, &scratch.file())?;
+        let named = scratch.name(&path, size);
+        // Someone else was first and keeps it on their account, or it cannot be kept.
+        if !matches!(named, Ok(true)) {
+            self.index.unmark(place, &mark);
+        }
+        let is_new = named?;
+        let file = File::open(&path).or_else(|_| scratch.reopen())?;
+        Ok((file, is_new))
     }
 
     /// Counts what is there, removes what dead processes left, and brings it under the limit.
@@ -198,6 +256,14 @@ impl Cache {
                 "the cache takes no more files; contents are served without being kept"
             );
         }
+    }
+}
+
+/// The same failure, for everyone who shares it.
+fn copy_of(cause: &io::Error) -> io::Error {
+    match cause.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(cause.kind(), cause.to_string()),
     }
 }
 

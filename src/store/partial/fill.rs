@@ -1,6 +1,6 @@
 //! One attempt at filling a content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -11,11 +11,14 @@ use super::ranges::RangeSet;
 use crate::model::Error;
 use crate::store::budget::Share;
 use crate::store::cache::Scratch;
-use crate::store::source::Pin;
+use crate::store::source::{Pin, Source};
 
 /// Received bytes kept in memory when the disk takes none: two of the largest parts, so that a
 /// reader finds what was fetched for it even when the next part follows at once.
 const KEPT_IN_MEMORY: u64 = 16 << 20;
+
+/// Plans that may wait to be fetched: more readers than that in one file at once fetch ahead in turns.
+const POSTPONED: usize = 8;
 
 /// A range being fetched. Its failure is everyone's who waits for it.
 #[derive(Debug, Default)]
@@ -49,6 +52,16 @@ pub(crate) enum Piece {
     Disk(Range<u64>),
 }
 
+impl Piece {
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk(range) => index(range.end - range.start),
+        }
+    }
+}
+
 /// State of a partly fetched content.
 pub(crate) struct Fill {
     /// Tells attempts apart.
@@ -61,6 +74,8 @@ pub(crate) struct Fill {
     busy: RangeSet,
     /// What is being fetched.
     parts: Vec<(Range<u64>, Arc<Part>)>,
+    /// What was planned ahead and waits for a connection or memory.
+    postponed: VecDeque<(Source, Range<u64>)>,
     /// A server without ranges is sending everything.
     pub(crate) streaming: bool,
     /// `None` until the first byte, and when no disk takes it.
@@ -80,6 +95,7 @@ impl Fill {
             memory: BTreeMap::new(),
             busy: RangeSet::default(),
             parts: Vec::new(),
+            postponed: VecDeque::new(),
             streaming: false,
             scratch: None,
             writer: None,
@@ -124,6 +140,40 @@ impl Fill {
         let touching = |r: &Range<u64>| r.start < range.end && range.start < r.end;
         let parts = self.parts.iter().filter(|(r, _)| touching(r));
         parts.map(|(_, part)| Arc::clone(part)).collect()
+    }
+
+    /// Remembers to fetch `range` later. It continues what waits already where it touches that.
+    pub(crate) fn postpone(&mut self, source: &Source, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        if let Some((_, before)) = self
+            .postponed
+            .iter_mut()
+            .find(|(_, r)| r.start <= range.start && range.start <= r.end)
+        {
+            before.end = before.end.max(range.end);
+            return;
+        }
+        self.postponed.push_back((source.clone(), range));
+        if self.postponed.len() > POSTPONED {
+            self.postponed.pop_front();
+        }
+    }
+
+    /// How many ranges wait.
+    pub(crate) fn postponed(&self) -> usize {
+        self.postponed.len()
+    }
+
+    /// The range that waited longest.
+    pub(crate) fn next_postponed(&mut self) -> Option<(Source, Range<u64>)> {
+        self.postponed.pop_front()
+    }
+
+    /// Nobody reads any more.
+    pub(crate) fn forget_postponed(&mut self) {
+        self.postponed.clear();
     }
 
     /// Registers a range as being fetched.
