@@ -172,6 +172,11 @@ impl Body {
         }
     }
 
+    /// Bytes of a partly fetched content that are here.
+    pub(super) fn present(&self) -> u64 {
+        self.state.lock().fill.present()
+    }
+
     /// The verified file on disk.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         self.state.lock().verified.clone()
@@ -194,7 +199,9 @@ impl Body {
         let last = self.handles.fetch_sub(1, Relaxed) == 1;
         let worth_keeping = {
             let state = self.state.lock();
-            state.verified.is_none() && state.strikes == 0 && state.fill.present() > 0
+            let fill = &state.fill;
+            let any = fill.present() > 0 && !fill.is_diskless();
+            state.verified.is_none() && state.strikes == 0 && any
         };
         if last && worth_keeping && self.mode == Mode::Ranged {
             self.shared.keep_partial(Arc::clone(self));

@@ -117,7 +117,7 @@ impl Body {
         let (shared, place) = (Arc::clone(&self.shared), self.place);
         let kept = blocking(move || {
             let scratch = shared.cache.scratch(length)?;
-            scratch.write_at(&bytes, 0)?;
+            shared.write(&scratch, &[(0, &bytes)])?;
             Ok(shared.cache.keep(&scratch, place.as_ref(), length).file())
         })
         .await

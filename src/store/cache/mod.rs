@@ -5,7 +5,7 @@
 //! <cache>/wandbfs/manifest/<2 digits>/<rest>                  manifests, by version and digest
 //! <cache>/wandbfs/partial/                                    files being filled, see `scratch`
 //! <cache>/wandbfs/index/<kind>/<2 digits>/<rest>              a marker per blob that a mount added
-//! <cache>/wandbfs/ledger                                      bytes added by all mounts, see `evict`
+//! <cache>/wandbfs/ledger                                      bytes added by all mounts, see `ledger`
 //! ```
 //!
 //! What makes it hard, and the answer:
@@ -14,30 +14,40 @@
 //! 2. The limit counts what mounts added, never what the SDK did: a marker names the very inode
 //!    that was added ([`index`]). Markers need no lock, so a dead process leaves none behind.
 //! 3. A file may vanish at any time: readers keep what they opened, and a miss is only a miss.
-//! 4. Many mounts share the limit: they count in one ledger, and eviction sees the markers of all
-//!    of them ([`evict`]).
-//! 5. People want to see and empty it: [`keeper`].
+//! 4. Many mounts share the limit: they count in one [`ledger`], and eviction sees the markers of
+//!    all of them ([`evict`]).
+//! 5. A disk gets full while a content is written, whoever fills it: room is made when a write needs
+//!    it ([`Cache::write`]), and what cannot be written is served all the same.
+//! 6. People want to see and empty it: [`keeper`].
 
+mod disk;
 mod evict;
 mod index;
 mod keeper;
+mod ledger;
 mod place;
 mod scratch;
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+pub(crate) use disk::is_full;
 pub use keeper::{CacheKeeper, CachedFile, Report};
 pub(crate) use place::Place;
 pub(crate) use scratch::Scratch;
 
+use disk::{default_limit, full};
 use evict::Room;
 use index::Index;
 
 use super::hash::Hasher;
+
+/// What the name of a content costs on the disk at most: a marker, and two directories on the way to
+/// either.
+const NAME: u64 = 32 << 10;
 
 /// The cache directory of one mount.
 pub(crate) struct Cache {
@@ -69,7 +79,7 @@ impl Cache {
     /// Opens the cache below `root` without touching the disk beyond one `statvfs`. `limit` is in
     /// bytes, `None` for a tenth of the disk.
     pub(crate) fn open(root: PathBuf, limit: Option<u64>) -> Self {
-        let limit = limit.unwrap_or_else(|| tenth_of_disk(&root));
+        let limit = limit.unwrap_or_else(|| default_limit(&root));
         Self {
             index: Index::new(root.clone()),
             room: Room::new(root.clone(), limit),
@@ -116,20 +126,48 @@ impl Cache {
     }
 
     /// A file to fill with a content of about `size` bytes: in the cache, or in the directory for
-    /// temporary files when the cache has no room. A full disk is first relieved of what mounts
-    /// added. Blocking.
+    /// temporary files when the cache has no room and cannot make any. Blocking.
     pub(crate) fn scratch(&self, size: u64) -> io::Result<Scratch> {
-        let inside = scratch::create(&self.root, size).or_else(|cause| {
-            if cause.kind() != io::ErrorKind::StorageFull {
-                return Err(cause);
-            }
-            self.room.free(&self.index, size)?;
-            scratch::create(&self.root, size)
-        });
+        let inside = match self.room.could_hold(size) {
+            true => self.with_room(0, || scratch::create(&self.root)),
+            false => Err(full()),
+        };
         inside.or_else(|cause| {
             self.warn_no_room(&cause);
             scratch::create_elsewhere(size)
         })
+    }
+
+    /// Writes pieces of a content into its file. A disk that is full, or becomes so, is first
+    /// relieved of what mounts added. Blocking.
+    ///
+    /// # Errors
+    /// `StorageFull` where that does not help; some of the pieces may have been written.
+    pub(crate) fn write(&self, scratch: &Scratch, pieces: &[(u64, &[u8])]) -> io::Result<()> {
+        let size = pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        if scratch.is_inside() && self.room.is_short_of(size) {
+            self.room.free(&self.index, size)?;
+        }
+        for (offset, bytes) in pieces {
+            let write = || scratch.write_at(bytes, *offset);
+            match scratch.is_inside() {
+                true => self.with_room(bytes.len() as u64, write)?,
+                false => write()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what needs `size` bytes of the disk, and does it again after making room where the disk
+    /// is full.
+    fn with_room<T>(&self, size: u64, work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match work() {
+            Err(cause) if is_full(&cause) => {
+                self.room.free(&self.index, size).map_err(|_| cause)?;
+                work()
+            }
+            done => done,
+        }
     }
 
     /// Gives a complete and verified content its name, after making room for it. A content that
@@ -139,7 +177,11 @@ impl Cache {
         let Some(place) = place.filter(|_| size <= self.limit && self.limit > 0) else {
             return private();
         };
-        match self.publish(scratch, place, size) {
+        if !scratch.is_inside() {
+            return private(); // and was warned of
+        }
+        // Names and markers take room as well.
+        match self.with_room(NAME, || self.publish(scratch, place, size)) {
             Ok(file) => Kept::Shared(Arc::new(file)),
             Err(cause) => {
                 self.warn_no_room(&cause);
@@ -201,10 +243,5 @@ impl Cache {
     }
 }
 
-fn tenth_of_disk(root: &Path) -> u64 {
-    // The directory may not exist yet: its nearest ancestor is on the same disk.
-    let stat = root
-        .ancestors()
-        .find_map(|dir| rustix::fs::statvfs(dir).ok());
-    stat.map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize) / 10)
-}
+#[cfg(test)]
+mod tests;
