@@ -51,7 +51,7 @@ use ahead::Ahead;
 use blocks::Blocks;
 use body::Body;
 use budget::Budget;
-use cache::{Cache, Place};
+use cache::{Cache, Place, Scratch, is_full};
 use handle::Handle;
 use settle::Settling;
 use source::{Net, Source, Sources, Urls, node_of};
@@ -63,6 +63,10 @@ const KEPT_PARTIAL: usize = 8;
 /// Most memory of bytes that are on disk and kept until they are hashed, beside the budget: what two
 /// parts that come at once bring out of order.
 const HOT: u64 = 16 << 20;
+
+/// Part of the cache that these bodies may be together: they are beside the limit, since nobody else
+/// can use them.
+const PART_KEPT_PARTIAL: u64 = 8;
 
 /// How a store behaves.
 #[derive(Debug, Clone)]
@@ -125,7 +129,7 @@ pub(crate) struct Shared {
     deadline: Duration,
     offline: bool,
     allow_file_refs: bool,
-    /// Lock order: `bodies` before `partial`; a body's own lock is never held when one is taken.
+    /// Lock order: `bodies` before `partial` before the state of a body.
     bodies: Mutex<HashMap<Key, Weak<Body>>>,
     partial: Mutex<VecDeque<Arc<Body>>>,
 }
@@ -318,13 +322,41 @@ fn is_digest_of_nothing(digest: crate::model::Digest) -> bool {
 impl Shared {
     /// Keeps a partly fetched body for a while after its last close.
     fn keep_partial(&self, body: Arc<Body>) {
+        let most = self.cache.limit() / PART_KEPT_PARTIAL;
         let mut partial = self.partial.lock();
         partial.retain(|kept| !Arc::ptr_eq(kept, &body));
         partial.push_back(body);
-        let gone = (partial.len() > KEPT_PARTIAL).then(|| partial.pop_front());
+        let mut bytes: u64 = partial.iter().map(|kept| kept.present()).sum();
+        let mut gone = Vec::new();
+        while partial.len() > KEPT_PARTIAL || bytes > most {
+            let Some(oldest) = partial.pop_front() else {
+                break;
+            };
+            bytes = bytes.saturating_sub(oldest.present());
+            gone.push(oldest);
+        }
         drop(partial);
         // Dropped outside the lock: the end of a body takes the other one.
         drop(gone);
+    }
+
+    /// Writes pieces of a content into its file. When the disk is full and the cache has nothing to
+    /// give, what is kept of closed files goes. Blocking.
+    fn write(&self, scratch: &Scratch, pieces: &[(u64, &[u8])]) -> std::io::Result<()> {
+        let written = self.cache.write(scratch, pieces);
+        match written {
+            Err(cause) if is_full(&cause) => {
+                let kept = std::mem::take(&mut *self.partial.lock());
+                match kept.is_empty() {
+                    true => Err(cause),
+                    false => {
+                        drop(kept);
+                        self.cache.write(scratch, pieces)
+                    }
+                }
+            }
+            written => written,
+        }
     }
 
     /// Forgets a body that is being dropped.

@@ -6,6 +6,7 @@
 //! the file is there, so a slow disk slows the fetching ahead and nothing else.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use super::Shared;
 use super::body::Body;
 use super::budget::Share;
+use super::cache::{Kept, Scratch};
 use super::partial::Part;
 
 /// Contents brought to the disk under one lock: some ten milliseconds, for which another mount may
@@ -63,13 +65,26 @@ impl Shared {
             if batch.is_empty() {
                 return;
             }
-            let contents: Vec<_> = batch
-                .iter()
-                .map(|job| (&job.bytes[..], job.body.place()))
-                .collect();
-            let kept = self.cache.keep_all(&contents);
-            for (job, kept) in batch.into_iter().zip(kept) {
-                job.body.settled(&job.part, kept);
+            let written = batch.iter().map(|job| {
+                let scratch = self.cache.scratch(job.bytes.len() as u64)?;
+                self.write(&scratch, &[(0, &job.bytes)])?;
+                Ok(scratch)
+            });
+            let written: Vec<io::Result<Scratch>> = written.collect();
+            let to_keep = written.iter().zip(&batch).filter_map(|(scratch, job)| {
+                let scratch = scratch.as_ref().ok()?;
+                Some((scratch, job.body.place(), job.bytes.len() as u64))
+            });
+            let mut kept = self
+                .cache
+                .keep_all(&to_keep.collect::<Vec<_>>())
+                .into_iter();
+            for (job, written) in batch.into_iter().zip(&written) {
+                let file = match written {
+                    Ok(scratch) => Ok(kept.next().map_or_else(|| scratch.file(), Kept::file)),
+                    Err(cause) => Err(io::Error::from(cause.kind())),
+                };
+                job.body.settled(&job.part, file);
             }
         }
     }

@@ -183,6 +183,11 @@ impl Body {
         }
     }
 
+    /// Bytes of a partly fetched content that are here.
+    pub(super) fn present(&self) -> u64 {
+        self.state.lock().fill.present()
+    }
+
     /// The verified file on disk.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         self.state.lock().verified.clone()
@@ -208,7 +213,9 @@ impl Body {
             if last {
                 state.fill.forget_postponed();
             }
-            state.verified.is_none() && state.strikes == 0 && state.fill.present() > 0
+            let fill = &state.fill;
+            let any = fill.present() > 0 && !fill.is_diskless();
+            state.verified.is_none() && state.strikes == 0 && any
         };
         if last && worth_keeping && self.mode == Mode::Ranged {
             self.shared.keep_partial(Arc::clone(self));

@@ -233,6 +233,9 @@ impl Body {
             }
             return Ok(());
         }
+        // Without a disk, what is fetched far ahead is gone before it is read.
+        let modest = state.fill.is_diskless().then(|| wish.at_most(RUN_ON));
+        let wish = modest.as_ref().unwrap_or(wish);
         // Demand and what follows it go out as one request where they touch.
         let touching = wish.ahead.start <= wish.demand.end;
         let mut end = match touching {
@@ -528,17 +531,20 @@ impl Sink {
         }
         let bytes = self.block.split().freeze();
         let offset = self.end - bytes.len() as u64;
-        let share = self.charge(bytes.len() as u64).await;
+        let mut share = self.charge(bytes.len() as u64).await;
         let mut state = self.body.state.lock();
         if state.fill.generation != self.generation {
             return Err(self.superseded());
         }
         state.progress = Instant::now();
-        if state.fill.received(offset, &bytes) && !state.fill.is_diskless() {
+        for (offset, bytes) in state.fill.received(offset, &bytes) {
+            if state.fill.is_diskless() {
+                break;
+            }
             let segment = Segment {
                 offset,
                 bytes,
-                _share: share,
+                _share: share.take(),
             };
             self.body.hand_to_writer(&mut state, segment);
         }

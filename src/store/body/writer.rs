@@ -229,10 +229,12 @@ impl Body {
     async fn write_batch(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
         let generation = fill.generation;
         let scratch = Arc::clone(&fill.scratch);
+        let shared = Arc::clone(&self.shared);
         let written = blocking(move || {
-            for segment in &batch {
-                scratch.write_at(&segment.bytes, segment.offset)?;
-            }
+            let pieces = batch
+                .iter()
+                .map(|segment| (segment.offset, &*segment.bytes));
+            shared.write(&scratch, &pieces.collect::<Vec<_>>())?;
             Ok(batch)
         })
         .await;
