@@ -1,7 +1,7 @@
 //! From requests of the kernel to methods of `vfs` and back.
 //!
-//! Every method decodes, moves the reply into a task and returns. A reply that is dropped answers
-//! EIO by itself, so that a task that dies cannot hang its caller.
+//! Every method decodes, moves the reply into a future and has that run ([`Requests`]). A reply that
+//! is dropped answers EIO by itself, so that a request that dies cannot hang its caller.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -16,13 +16,12 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLock, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs,
     ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
 
 use super::answer::{answer_empty, answer_xattr};
 use super::changes;
 use super::convert::{directory_flags, errno, file_attr, file_type, negative_entry};
 use super::init::negotiate;
+use super::requests::Requests;
 use super::shared::Shared;
 use crate::vfs::{Attr, Caller, DirEntry, Entry, Errno, Mutation};
 
@@ -35,26 +34,20 @@ pub(crate) const UNOPENED: FileHandle = FileHandle(0);
 /// The file system that the crate serves.
 pub(crate) struct Adapter {
     shared: Arc<Shared>,
-    requests: TaskTracker,
-    runtime: Handle,
+    requests: Requests,
 }
 
 impl Adapter {
-    pub(crate) fn new(shared: Arc<Shared>, requests: TaskTracker, runtime: Handle) -> Self {
-        Self {
-            shared,
-            requests,
-            runtime,
-        }
+    pub(crate) fn new(shared: Arc<Shared>, requests: Requests) -> Self {
+        Self { shared, requests }
     }
 
-    /// Runs a request on the runtime.
-    fn spawn<F>(&self, request: impl FnOnce(Arc<Shared>) -> F)
+    /// Runs a request.
+    fn run<F>(&self, request: impl FnOnce(Arc<Shared>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let request = request(Arc::clone(&self.shared));
-        self.requests.spawn_on(request, &self.runtime);
+        self.requests.run(request(Arc::clone(&self.shared)));
     }
 
     fn refuse(&self, mutation: Mutation, ino: INodeNo) -> fuser::Errno {
@@ -71,7 +64,7 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name: OsString = name.to_owned();
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let found = match shared.is_open() {
                 Ok(()) => shared.vfs.lookup(parent.0, &name).await,
                 Err(why) => Err(why),
@@ -97,7 +90,7 @@ impl Filesystem for Adapter {
         _handle: Option<FileHandle>,
         reply: ReplyAttr,
     ) {
-        self.spawn(
+        self.run(
             async move |shared: Arc<Shared>| match shared.vfs.getattr(ino.0).await {
                 Ok(attr) => reply.attr(&attr.ttl, &file_attr(&attr)),
                 Err(why) => reply.error(errno(why)),
@@ -106,7 +99,7 @@ impl Filesystem for Adapter {
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
-        self.spawn(
+        self.run(
             async move |shared: Arc<Shared>| match shared.vfs.readlink(ino.0).await {
                 Ok(target) => reply.data(target.as_encoded_bytes()),
                 Err(why) => reply.error(errno(why)),
@@ -119,7 +112,7 @@ impl Filesystem for Adapter {
             return reply.error(fuser::Errno::ENOSYS);
         }
         let intent = changes::intent(flags.0);
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let opened = match shared.is_open() {
                 Ok(()) => shared.vfs.open(ino.0, intent).await,
                 Err(why) => Err(why),
@@ -143,7 +136,7 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             // The semaphore is never closed: the error cannot be, and would be an EIO.
             let permit = shared.reads.acquire().await;
             let bytes = match (permit.is_ok(), shared.is_open()) {
@@ -176,7 +169,7 @@ impl Filesystem for Adapter {
         match self.shared.vfs.release(handle.0) {
             Ok(None) => reply.ok(),
             Err(why) => reply.error(errno(why)),
-            Ok(Some(unsaved)) => self.spawn(async move |shared: Arc<Shared>| {
+            Ok(Some(unsaved)) => self.run(async move |shared: Arc<Shared>| {
                 shared.vfs.save_released(unsaved).await;
                 reply.ok();
             }),
@@ -187,7 +180,7 @@ impl Filesystem for Adapter {
         if self.shared.needs_no_open() {
             return reply.error(fuser::Errno::ENOSYS);
         }
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let opened = match shared.is_open() {
                 Ok(()) => shared.vfs.opendir(ino.0).await,
                 Err(why) => Err(why),
@@ -210,7 +203,7 @@ impl Filesystem for Adapter {
         mut reply: ReplyDirectory,
     ) {
         let caller = Caller(request.pid());
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let add = |entry: DirEntry<'_>| {
                 let kind = file_type(entry.kind);
                 reply.add(INodeNo(entry.ino), entry.next_offset, kind, entry.name)
@@ -235,7 +228,7 @@ impl Filesystem for Adapter {
         mut reply: ReplyDirectoryPlus,
     ) {
         let caller = Caller(request.pid());
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let add = |entry: DirEntry<'_>, attr: &Attr| {
                 let (ino, next) = (INodeNo(entry.ino), entry.next_offset);
                 let known = file_attr(attr);
@@ -260,13 +253,13 @@ impl Filesystem for Adapter {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             answer_empty(reply, shared.vfs.releasedir(handle.0));
         });
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        self.spawn(
+        self.run(
             async move |shared: Arc<Shared>| match shared.vfs.statfs().await {
                 Ok(s) => reply.statfs(
                     s.blocks, s.bfree, s.bavail, s.files, s.ffree, s.bsize, s.namelen, s.frsize,
@@ -285,21 +278,21 @@ impl Filesystem for Adapter {
         reply: ReplyXattr,
     ) {
         let name: OsString = name.to_owned();
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let value = shared.vfs.getxattr(ino.0, &name).await;
             answer_xattr(reply, value, size);
         });
     }
 
     fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             let names = shared.vfs.listxattr(ino.0).await;
             answer_xattr(reply, names, size);
         });
     }
 
     fn access(&self, _request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        self.spawn(async move |shared: Arc<Shared>| {
+        self.run(async move |shared: Arc<Shared>| {
             answer_empty(reply, shared.vfs.access(ino.0, mask.bits()).await);
         });
     }
@@ -312,7 +305,7 @@ impl Filesystem for Adapter {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.spawn(move |shared| changes::save(shared, handle, false, reply));
+        self.run(move |shared| changes::save(shared, handle, false, reply));
     }
 
     fn fsync(
@@ -323,7 +316,7 @@ impl Filesystem for Adapter {
         _datasync: bool,
         reply: ReplyEmpty,
     ) {
-        self.spawn(move |shared| changes::save(shared, handle, true, reply));
+        self.run(move |shared| changes::save(shared, handle, true, reply));
     }
 
     // ENOSYS to this is success for the caller, and the kernel stops asking.
@@ -458,7 +451,7 @@ impl Filesystem for Adapter {
         reply: ReplyAttr,
     ) {
         let new = changes::new_attributes(mode, size, mtime);
-        self.spawn(move |shared| changes::setattr(shared, ino, handle, new, reply));
+        self.run(move |shared| changes::setattr(shared, ino, handle, new, reply));
     }
 
     fn mknod(
@@ -484,17 +477,17 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let place = (parent, name.to_owned());
-        self.spawn(move |shared| changes::mkdir(shared, place, reply));
+        self.run(move |shared| changes::mkdir(shared, place, reply));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (place, caller) = ((parent, name.to_owned()), Caller(request.pid()));
-        self.spawn(move |shared| changes::unlink(shared, place, caller, reply));
+        self.run(move |shared| changes::unlink(shared, place, caller, reply));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let (place, caller) = ((parent, name.to_owned()), Caller(request.pid()));
-        self.spawn(move |shared| changes::rmdir(shared, place, caller, reply));
+        self.run(move |shared| changes::rmdir(shared, place, caller, reply));
     }
 
     fn symlink(
@@ -506,7 +499,7 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let (place, target) = ((parent, name.to_owned()), target.into());
-        self.spawn(move |shared| changes::symlink(shared, place, target, reply));
+        self.run(move |shared| changes::symlink(shared, place, target, reply));
     }
 
     fn rename(
@@ -520,7 +513,7 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let (from, to) = ((parent, name.to_owned()), (new_parent, new_name.to_owned()));
-        self.spawn(move |shared| changes::rename(shared, from, to, flags, reply));
+        self.run(move |shared| changes::rename(shared, from, to, flags, reply));
     }
 
     fn link(
@@ -545,7 +538,7 @@ impl Filesystem for Adapter {
         reply: ReplyCreate,
     ) {
         let place = (parent, name.to_owned());
-        self.spawn(move |shared| changes::create(shared, place, mode & !umask, reply));
+        self.run(move |shared| changes::create(shared, place, mode & !umask, reply));
     }
 
     fn write(

@@ -1,8 +1,9 @@
 //! The kernel adapter: the only room that names the `fuser` crate.
 //!
 //! What the kernel makes hard, and where it is answered:
-//! 1. A thread that reads requests must never wait, or the mount freezes: `adapter` decodes,
-//!    moves the reply into a task, and returns.
+//! 1. A thread that reads requests must never wait, or the mount freezes; but a task for each request
+//!    costs more than most answers: `adapter` decodes and moves the reply into a future, of which
+//!    `requests` leaves to a task only what has to wait.
 //! 2. One inode may not be open cached and passed through at once (the kernel says EIO):
 //!    `open_mode` fixes one mode per inode until its last release.
 //! 3. Notifications enter the kernel and may wait for locks that a request of ours holds:
@@ -26,6 +27,7 @@ mod open_mode;
 mod options;
 mod preflight;
 mod read_ahead;
+mod requests;
 mod session;
 mod shared;
 mod watcher;

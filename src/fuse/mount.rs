@@ -18,6 +18,7 @@ use super::notifier::Notices;
 use super::options::{MountError, MountOptions};
 use super::preflight::{ask, check_mount_point};
 use super::read_ahead;
+use super::requests::Requests;
 use super::session::Mounted;
 use super::shared::Shared;
 use super::watcher::Watcher;
@@ -64,7 +65,8 @@ pub fn mount(
     };
     let shared = Arc::new(Shared::new(Arc::clone(&vfs), stack_depth, options.unopened));
     let requests = TaskTracker::new();
-    let adapter = Adapter::new(Arc::clone(&shared), requests.clone(), runtime.clone());
+    let running = Requests::new(requests.clone(), runtime.clone());
+    let adapter = Adapter::new(Arc::clone(&shared), running);
     let (acl, config) = session_config(options);
     let session = Session::from_fd(adapter, device, acl, config)
         .inspect_err(|_| unmount())

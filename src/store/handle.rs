@@ -12,9 +12,9 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::ahead::Announcement;
 use super::body::{Body, Mode};
-use super::disk_error;
 use super::prefetch::{Plan, Wish};
 use super::source::Source;
+use super::{buffers, disk_error};
 use crate::model::{Error, ErrorKind, OpenBlob};
 
 /// Step of a fetch of everything: the size of a part; two more are under way meanwhile.
@@ -214,10 +214,10 @@ fn lost(node: &str) -> Error {
 /// at the end of the file.
 pub(super) async fn pread(file: Arc<File>, offset: u64, length: u64) -> io::Result<Bytes> {
     let length = usize::try_from(length).map_err(io::Error::other)?;
-    let mut buffer = vec![0; length];
-    let slice = &mut [io::IoSliceMut::new(&mut buffer)];
+    let mut buffer = buffers::of(length);
+    let slice = &mut [io::IoSliceMut::new(buffer.bytes())];
     match rustix::io::preadv2(&*file, slice, offset, ReadWriteFlags::NOWAIT) {
-        Ok(read) if read == length => return Ok(buffer.into()),
+        Ok(read) if read == length => return Ok(buffer.freeze(read)),
         // Short means the end or a page that is not here; the slow way tells them apart.
         Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
         Err(cause) => return Err(cause.into()),
@@ -225,15 +225,14 @@ pub(super) async fn pread(file: Arc<File>, offset: u64, length: u64) -> io::Resu
     let work = move || {
         let mut done = 0;
         while done < length {
-            match file.read_at(&mut buffer[done..], offset + done as u64) {
+            match file.read_at(&mut buffer.bytes()[done..], offset + done as u64) {
                 Ok(0) => break,
                 Ok(read) => done += read,
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => return Err(cause),
             }
         }
-        buffer.truncate(done);
-        Ok(Bytes::from(buffer))
+        Ok(buffer.freeze(done))
     };
     tokio::task::spawn_blocking(work)
         .await

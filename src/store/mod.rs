@@ -21,6 +21,7 @@ mod ahead;
 mod blocks;
 mod body;
 mod budget;
+mod buffers;
 mod cache;
 mod handle;
 mod hash;
@@ -32,6 +33,7 @@ mod settle;
 mod source;
 
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -201,10 +203,7 @@ impl Store {
         if let Some(body) = self.body_of(&subject.key) {
             return Ok(body);
         }
-        let shared = Arc::clone(&self.shared);
-        let (place, size) = (subject.place, subject.size);
-        let hit = move || place.and_then(|place| shared.cache.open_hit(&place, size));
-        let hit = blocking(hit).await?;
+        let hit = self.hit(&subject).await?;
         let body = Body::new(Arc::clone(&self.shared), content, subject, hit);
         let mut bodies = self.shared.bodies.lock();
         if let Some(other) = bodies.get(body.key()).and_then(Weak::upgrade) {
@@ -213,6 +212,22 @@ impl Store {
         }
         bodies.insert(body.key().clone(), Arc::downgrade(&body));
         Ok(body)
+    }
+
+    /// What is on disk of a subject: at once where the kernel knows the file, else off the async
+    /// workers.
+    async fn hit(&self, subject: &Subject) -> Result<Option<File>, Error> {
+        let (Some(place), size) = (subject.place, subject.size) else {
+            return Ok(None);
+        };
+        let shared = Arc::clone(&self.shared);
+        let Ok(known) = shared.cache.open_hit_at_once(&place, size) else {
+            return blocking(move || shared.cache.open_hit(&place, size)).await;
+        };
+        if known.is_some() && shared.cache.note_use(&place) {
+            tokio::task::spawn_blocking(move || shared.cache.apply_uses());
+        }
+        Ok(known)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Operations on names and nodes: look-up, attributes, links, extended attributes, free space.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::attributes::{Attr, Entry};
@@ -15,6 +16,9 @@ const WANTS_EXECUTE: i32 = libc::X_OK;
 
 /// Longest file name, as on every local file system.
 const NAME_MAX: u32 = 255;
+
+/// Namespace of all extended attributes that there are.
+const XATTR_NAMESPACE: &[u8] = b"user.";
 
 /// Free space, in the units of `statvfs(3)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,10 +128,15 @@ impl Vfs {
     /// One extended attribute; costs no request.
     ///
     /// # Errors
-    /// `ENODATA` where the node has none of that name, `ENOSYS` on a mount without any.
+    /// `ENODATA` where the node has none of that name, `EOPNOTSUPP` where nothing here ever has:
+    /// `ls -l` then asks once for a whole file system what it would ask of each file (access
+    /// lists, security labels). `ENOSYS` on a mount without any.
     pub async fn getxattr(&self, ino: u64, name: &OsStr) -> Result<Vec<u8>, Errno> {
         if !self.options.xattrs {
             return Err(Errno::ENOSYS);
+        }
+        if !name.as_bytes().starts_with(XATTR_NAMESPACE) {
+            return Err(Errno::EOPNOTSUPP);
         }
         let node = self.node(Operation::Getxattr, ino).await?;
         self.tree.xattr(&node, name).ok_or(Errno::ENODATA)

@@ -279,6 +279,18 @@ async fn a_failure_is_recorded_with_its_reason_and_a_missing_name_is_not() {
 }
 
 #[tokio::test]
+async fn what_no_node_can_have_is_told_apart_from_what_this_one_lacks() {
+    let vfs = vfs_of(&world_of(1)).await;
+    let file = enter(&vfs, "e/p/t/c/v0/files/a/b").await;
+    let asked = |name| vfs.getxattr(file.ino, OsStr::new(name));
+    assert_eq!(asked("user.no.such").await, Err(Errno::ENODATA));
+    for name in ["system.posix_acl_access", "security.selinux", "users.x"] {
+        assert_eq!(asked(name).await, Err(Errno::EOPNOTSUPP), "{name}");
+    }
+    assert!(asked("user.wandb.digest").await.is_ok());
+}
+
+#[tokio::test]
 async fn a_file_is_read_in_pieces_until_it_is_closed() {
     let world = world_of(1);
     let vfs = vfs_of(&world).await;

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::place::Place;
 use super::scratch::make_parent;
+use super::uses::Uses;
 
 /// Age under which a marker without its blob is left alone: its blob is about to get its name.
 const GRACE: Duration = Duration::from_secs(60);
@@ -23,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// The markers of a cache.
 pub(super) struct Index {
     root: PathBuf,
+    uses: Uses,
 }
 
 /// A marker that was written, with the one that it replaced.
@@ -48,7 +50,10 @@ fn identity(meta: &std::fs::Metadata) -> String {
 
 impl Index {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root,
+            uses: Uses::default(),
+        }
     }
 
     /// Vouches for a file that is about to get its place.
@@ -73,9 +78,19 @@ impl Index {
         }
     }
 
+    /// Notes a use; whether [`Index::apply_uses`] has to be called.
+    pub(super) fn note_use(&self, place: &Place) -> bool {
+        self.uses.note(place)
+    }
+
+    /// Brings noted uses to the disk. Blocking.
+    pub(super) fn apply_uses(&self) {
+        self.uses.apply(|place| self.touch(place));
+    }
+
     /// Remembers a use: for us in the marker, for the SDK's clean-up in the blob's access time,
     /// which mounts with `noatime` do not keep. Neither is worth failing for.
-    pub(super) fn touch(&self, place: &Place, file: &File) {
+    fn touch(&self, place: &Place) {
         let now = |nsec_modified| Timestamps {
             last_access: Timespec {
                 tv_sec: 0,
@@ -86,13 +101,15 @@ impl Index {
                 tv_nsec: nsec_modified,
             },
         };
-        let _not_ours = rustix::fs::futimens(file, &now(UTIME_OMIT));
-        let marker = place.marker(&self.root);
-        let _not_added = rustix::fs::utimensat(CWD, marker, &now(UTIME_NOW), AtFlags::empty());
+        let (blob, marker) = (place.path(&self.root), place.marker(&self.root));
+        let none = AtFlags::empty();
+        let _not_ours = rustix::fs::utimensat(CWD, blob, &now(UTIME_OMIT), none);
+        let _not_added = rustix::fs::utimensat(CWD, marker, &now(UTIME_NOW), none);
     }
 
     /// Hands every blob that mounts added to `visit`, and removes markers that vouch for nothing.
     pub(super) fn scan(&self, visit: &mut dyn FnMut(Added)) {
+        self.apply_uses();
         let top = self.root.join("wandbfs/index");
         for kind in names(&top) {
             let kind_dir = top.join(&kind);

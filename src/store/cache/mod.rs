@@ -27,6 +27,7 @@ mod keeper;
 mod ledger;
 mod place;
 mod scratch;
+mod uses;
 
 use std::fs::File;
 use std::io;
@@ -38,6 +39,9 @@ pub(crate) use disk::is_full;
 pub use keeper::{CacheKeeper, CachedFile, Report};
 pub(crate) use place::Place;
 pub(crate) use scratch::Scratch;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use disk::{default_limit, full};
 use evict::Room;
@@ -103,20 +107,55 @@ impl Cache {
     /// (any size where nobody knows it). Blocking.
     pub(crate) fn open_hit(&self, place: &Place, size: Option<u64>) -> Option<File> {
         let file = File::open(place.path(&self.root)).ok()?;
-        let meta = file.metadata().ok()?;
-        if !meta.is_file() || size.is_some_and(|size| meta.len() != size) {
-            return None;
-        }
+        let length = regular(&file).filter(|length| size.is_none_or(|size| size == *length))?;
         // Without a size to compare, the content itself must show that it is whole.
         if let (Place::Hash(digest), None) = (place, size) {
             let mut hasher = Hasher::new(digest.algorithm());
-            hasher.update_from(&file, 0, meta.len()).ok()?;
+            hasher.update_from(&file, 0, length).ok()?;
             if hasher.finish() != *digest {
                 return None;
             }
         }
-        self.index.touch(place, &file);
+        if self.index.note_use(place) {
+            self.index.apply_uses();
+        }
         Some(file)
+    }
+
+    /// The same as far as the kernel can tell from memory, and without marking it as used.
+    ///
+    /// # Errors
+    /// When that takes a look at the disk.
+    pub(crate) fn open_hit_at_once(
+        &self,
+        place: &Place,
+        size: Option<u64>,
+    ) -> io::Result<Option<File>> {
+        if matches!((place, size), (Place::Hash(_), None)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let path = place.path(&self.root);
+        let (how, mode) = (OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        match rustix::fs::openat2(CWD, path, how, mode, ResolveFlags::CACHED) {
+            Ok(file) => {
+                let file = File::from(file);
+                let length = regular(&file);
+                let fits = length.is_some_and(|length| size.is_none_or(|size| size == length));
+                Ok(fits.then_some(file))
+            }
+            Err(Errno::NOENT) => Ok(None),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    /// Notes that a content was used; whether [`Cache::apply_uses`] has to be called.
+    pub(crate) fn note_use(&self, place: &Place) -> bool {
+        self.index.note_use(place)
+    }
+
+    /// Brings noted uses to the disk. Blocking.
+    pub(crate) fn apply_uses(&self) {
+        self.index.apply_uses();
     }
 
     /// Whether the content is there, without marking it as used. Blocking, one `stat`.
@@ -298,6 +337,12 @@ impl Cache {
             );
         }
     }
+}
+
+/// Length of a regular file.
+fn regular(file: &File) -> Option<u64> {
+    let meta = file.metadata().ok()?;
+    meta.is_file().then(|| meta.len())
 }
 
 /// The same failure, for everyone who shares it.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::double::{Setup, World, noise, read_all, until};
 use crate::model::{Blobs as _, Content, ErrorKind};
+use crate::store::cache::{Cache, Place};
 
 fn limited(limit: u64) -> Setup {
     Setup {
@@ -15,7 +16,7 @@ fn limited(limit: u64) -> Setup {
 
 /// Makes a content's marker older, as time would.
 fn age(world: &World, content: &Content, seconds: u64) {
-    let place = crate::store::cache::Place::Hash(content.digest.unwrap());
+    let place = Place::Hash(content.digest.unwrap());
     let marker = std::fs::File::options()
         .write(true)
         .open(place.marker(world.dir.path()))
@@ -27,6 +28,25 @@ fn age(world: &World, content: &Content, seconds: u64) {
 async fn fetch(world: &World, content: &Content) {
     let blob = world.store.open(content, None).await.unwrap();
     blob.whole_file().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_known_at_once_agrees_with_the_disk() {
+    let world = World::with(limited(100_000)).await;
+    let content = world.stored("f", &noise(5000, 1));
+    let cache = Cache::open(world.dir.path().to_owned(), Some(100_000));
+    let place = Place::Hash(content.digest.unwrap());
+    // Whether the kernel knows the name is its own affair, so not known is right, too.
+    let at_once = |size| cache.open_hit_at_once(&place, size).ok();
+    assert!(!matches!(at_once(Some(5000)), Some(Some(_))));
+    fetch(&world, &content).await;
+    assert!(cache.open_hit(&place, Some(5000)).is_some());
+    assert!(!matches!(at_once(Some(5000)), Some(None)));
+    assert!(!matches!(at_once(Some(4999)), Some(Some(_))));
+    assert!(
+        at_once(None).is_none(),
+        "only its hash tells that it is whole"
+    );
 }
 
 #[tokio::test]
