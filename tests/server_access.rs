@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::client::{Client, Refused, Step};
-use common::{Harness, md5_hex};
+use common::client::{Client, Refused, Step, manifest_text};
+use common::{Harness, md5, md5_hex};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Posts to the test controls and answers the JSON.
 async fn control(harness: &Harness, path: &str, body: Value) -> Value {
@@ -300,6 +300,50 @@ async fn a_link_shows_the_version_and_nothing_else_of_the_private_project_it_com
         viewer.ask(&project, json!({})).await,
         Err(Refused::Error(_))
     ));
+}
+
+#[tokio::test]
+async fn the_digest_of_what_a_restricted_project_has_opens_nothing_to_the_rest_of_the_team() {
+    let world = World::new("RESTRICTED").await;
+    let [owner, member] = [1, 2].map(|index| world.people[index].1.clone());
+    let handler = format!(
+        "{}/artifactsV2/default/red/p/c/x/{}/a",
+        world.harness.server.base_url(),
+        md5_hex(CONTENT)
+    );
+    assert!(owner.get(&handler).await.is_ok());
+    assert!(member.get(&handler).await.is_err());
+    // In a project of their own they are asked for the content, and cannot do without it.
+    let own = Client {
+        project: "own".into(),
+        ..member.clone()
+    };
+    let (artifact, _) = own.begin("c", &"0".repeat(32)).await.unwrap();
+    let (manifest, _) = own.manifest(&artifact, "").await.unwrap();
+    let files = [("a", CONTENT)];
+    let nodes = own.place(&artifact, &manifest, &files).await.unwrap();
+    let url = nodes[0]["uploadUrl"].as_str().unwrap();
+    for birth in [&artifact, &world.artifact] {
+        let entry = json!({"digest": md5(CONTENT), "birthArtifactID": birth});
+        let text = manifest_text(&Map::from_iter([("a".to_owned(), entry)]));
+        let (_, manifest_url) = own.manifest(&artifact, &md5(&text)).await.unwrap();
+        own.put(&manifest_url, text).await.unwrap();
+        assert!(own.commit(&artifact).await.is_err());
+    }
+    assert!(member.get(&handler).await.is_err());
+    // Who has the content already may store it, and then has it here too.
+    own.put(url, CONTENT.to_vec()).await.unwrap();
+    own.commit(&artifact).await.unwrap();
+    assert!(member.get(&handler).await.is_ok());
+    // What one does see is not sent again.
+    let third = Client {
+        project: "third".into(),
+        ..member.clone()
+    };
+    let (artifact, _) = third.begin("c", &"1".repeat(32)).await.unwrap();
+    let (manifest, _) = third.manifest(&artifact, "").await.unwrap();
+    let nodes = third.place(&artifact, &manifest, &files).await.unwrap();
+    assert_eq!(nodes[0]["uploadUrl"], Value::Null);
 }
 
 #[tokio::test]

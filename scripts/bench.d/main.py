@@ -9,9 +9,11 @@ import signal
 import sys
 import time
 
-from report import Results, write
 from world import LINKS, REPOSITORY, Bench, say
-from jobs import JOBS, TARGETS, Round
+from measure import JOBS, Job, Round
+import jobs_warm, jobs_cold, jobs_small, jobs_list  # noqa: E401, F401  each registers its jobs, in this order
+from report import Results, write
+from targets import TARGETS
 
 
 def arguments() -> argparse.Namespace:
@@ -19,7 +21,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--job", action="append", metavar="PREFIX", help="only jobs that begin with this; may be repeated")
     parser.add_argument("--latency", "--link", action="append", dest="link", choices=LINKS, metavar="LINK",
                         help=f"only over these links: {', '.join(LINKS)}")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each job [default: 3]")
+    parser.add_argument("--rounds", type=int, help="rounds of each job [default: 3, with --quick 1]")
     parser.add_argument("--large", type=int, metavar="MIB", help="size of the large file [default: 1024]")
     parser.add_argument("--small", type=int, default=10_000, metavar="N", help="small files [default: 10000]")
     parser.add_argument("--quick", action="store_true", help="one round, a large file of 256 MiB")
@@ -27,28 +29,39 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=pathlib.Path, help="another directory for the results")
     parser.add_argument("--list", action="store_true", help="name the jobs and their links, measure nothing")
     given = parser.parse_args()
-    if given.quick:
-        given.rounds = 1
+    given.rounds = given.rounds or (1 if given.quick else 3)
     given.large = given.large or (256 if given.quick else 1024)
     return given
 
 
-def is_chosen(name: str, asked_for: bool, given: argparse.Namespace) -> bool:
+def is_chosen(name: str, job: Job, given: argparse.Namespace) -> bool:
     if given.job:
         return any(name.startswith(prefix) for prefix in given.job)
-    return given.list or not asked_for
+    return given.list or not job.asked_for
+
+
+def run(bench: Bench, results: Results, name: str, job: Job, link: str, rounds: int) -> None:
+    """All rounds of one job over one link."""
+    say(f"{name} over {link}")
+    begin = time.monotonic()
+    for number in range(1 if job.once else rounds):
+        # What the last one left to be written must not be paid by this one.
+        os.sync()
+        bench.warm_server()
+        with bench.over(link):
+            turn = Round(bench, results, name, link, number)
+            with turn.candidate("the job"):
+                job.measure(turn)
+        bench.tidy()
+    results.seconds[name, link] = time.monotonic() - begin
 
 
 def main() -> int:
     given = arguments()
-    chosen = {
-        name: (measure, [link for link in links if not given.link or link in given.link])
-        for name, (measure, links, asked_for) in JOBS.items()
-        if is_chosen(name, asked_for, given)
-    }
+    chosen = {name: job for name, job in JOBS.items() if is_chosen(name, job, given)}
     if given.list:
-        for name, (measure, links) in chosen.items():
-            print(f"{name:16} {','.join(links):14} {' '.join((measure.__doc__ or '').split())}")
+        for name, job in chosen.items():
+            print(f"{name:16} {','.join(job.links):22} {job.about}{' (asked for)' if job.asked_for else ''}")
         return 0
     # Told to end, it still unmounts and stops what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -56,20 +69,14 @@ def main() -> int:
     command = " ".join(["scripts/bench", *sys.argv[1:]])
     out = (given.out or REPOSITORY / "docs" / "bench") / given.name
     with Bench(REPOSITORY / "target" / "bench", given.large, given.small) as bench:
-        for name, (measure, links) in chosen.items():
-            for link in links:
-                say(f"{name} over {link}")
-                for number in range(given.rounds):
-                    # What the last one left to be written must not be paid by this one.
-                    os.sync()
-                    with bench.over(link):
-                        turn = Round(bench, results, name, link, number, given.quick)
-                        with turn.candidate("the job"):
-                            measure(turn)
-                write(results, command, TARGETS, out)
+        for name, job in chosen.items():
+            for link in job.links:
+                if not given.link or link in given.link:
+                    run(bench, results, name, job, link, given.rounds)
+                    write(results, command, TARGETS, out)
     print(out.with_suffix(".md").read_text())
     say(f"{time.monotonic() - begin:.0f} s; {out.with_suffix('.md')} and .json")
-    return 0
+    return 1 if results.failures() else 0
 
 
 if __name__ == "__main__":

@@ -52,15 +52,23 @@ def together(workers: int, work) -> float:
     return time.perf_counter() - begin
 
 
-def first_byte(path: str, offset: int = 0) -> float:
+def first_byte(path: str, original: str, offset: int = 0) -> float:
     """Opens and reads 4 KiB; `stat` was before, as it is in every program that found the name."""
     os.stat(path)
     begin = time.perf_counter()
     descriptor = os.open(path, os.O_RDONLY)
-    os.pread(descriptor, 4096, offset)
+    got = os.pread(descriptor, 4096, offset)
     elapsed = time.perf_counter() - begin
     os.close(descriptor)
+    compare(original, [(offset, got)])
     return elapsed
+
+
+def compare(original: str, pieces: list[tuple[int, bytes]]) -> None:
+    """Fails unless each piece is what the original has at its offset."""
+    with open(original, "rb") as file:
+        for at, data in pieces:
+            assert data and os.pread(file.fileno(), len(data), at) == data, f"wrong bytes at {at}"
 
 
 def scattered(path: str, original: str, count: int, size: int) -> float:
@@ -72,10 +80,36 @@ def scattered(path: str, original: str, count: int, size: int) -> float:
     begin = time.perf_counter()
     got = [os.pread(descriptor, size, at) for at in offsets]
     elapsed = time.perf_counter() - begin
-    with open(original, "rb") as file:
-        for at, data in zip(offsets, got):
-            assert os.pread(file.fileno(), size, at) == data, f"wrong bytes at {at}"
+    assert all(len(data) == size for data in got), "wrong bytes: too few"
+    compare(original, list(zip(offsets, got)))
     return elapsed
+
+
+def scattered_by_many(path: str, original: str, readers: int, count: int, size: int) -> float:
+    """Seconds in which each of the readers makes `count` reads at random; their bytes are compared
+    by each as soon as it has them all."""
+    length = os.stat(path).st_size
+
+    def work(n: int, gate) -> None:
+        rng = random.Random(n)
+        offsets = [rng.randrange(0, length - size) // 4096 * 4096 for _ in range(count)]
+        gate.wait()
+        descriptor = os.open(path, os.O_RDONLY)
+        compare(original, [(at, os.pread(descriptor, size, at)) for at in offsets])
+
+    return together(readers, work)
+
+
+def reopened(path: str, seconds: float = 1.0) -> float:
+    """MiB/s of opening, reading and closing one file again and again."""
+    buffer, total = bytearray(4 * BLOCK), 0
+    begin = time.perf_counter()
+    while (elapsed := time.perf_counter() - begin) < seconds:
+        descriptor = os.open(path, os.O_RDONLY)
+        while got := os.readv(descriptor, [buffer]):
+            total += got
+        os.close(descriptor)
+    return total / BLOCK / elapsed
 
 
 def tensors(path: str, original: str) -> float:

@@ -39,16 +39,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Target:
-    """`candidate` must reach `least` times what `other` reaches (in speed) at a job; with
-    `most` its value must not be above that. `plus` is granted on top of the other's time."""
+    """`candidate` must reach `least` times the speed of `other`, the best of several, at the same job or
+    at `other_job`. Without `least` its time must not be above `times` that of the other `plus` so much
+    on top; without another its value must not be above `most`."""
 
     job: str
     link: str
     candidate: str
-    other: str | None = None
+    other: str | tuple[str, ...] | None = None
     least: float | None = None
     most: float | None = None
+    times: float = 1.0
     plus: float = 0.0
+    other_job: str | None = None
     why: str = ""
 
 
@@ -57,6 +60,7 @@ class Results:
 
     def __init__(self):
         self.cells: dict[tuple[str, str, str], Cell] = {}
+        self.seconds: dict[tuple[str, str], float] = {}
 
     def add(self, job: str, link: str, candidate: str, unit: str, value: float) -> None:
         key = (job, link, candidate)
@@ -66,6 +70,10 @@ class Results:
     def failed(self, job: str, link: str, candidate: str, why: str) -> None:
         key = (job, link, candidate)
         self.cells.setdefault(key, Cell(job, link, candidate, "")).wrong = why
+
+    def failures(self) -> list[Cell]:
+        """Candidates that failed, or gave wrong bytes, in any round."""
+        return [cell for cell in self.cells.values() if cell.wrong]
 
     def get(self, job: str, link: str, candidate: str) -> Cell | None:
         cell = self.cells.get((job, link, candidate))
@@ -77,16 +85,19 @@ class Results:
         mine = self.get(target.job, target.link, target.candidate)
         if mine is None:
             return None
-        if target.most is not None and target.other is None:
+        if target.other is None:
             value, bound = mine.median, target.most
             return dict(value=value, bound=bound, unit=mine.unit, reached=value <= bound)
-        other = self.get(target.job, target.link, target.other)
-        if other is None:
+        names = (target.other,) if isinstance(target.other, str) else target.other
+        others = [self.get(target.other_job or target.job, target.link, name) for name in names]
+        others = [cell for cell in others if cell]
+        if not others:
             return None
-        if target.plus:
-            bound = other.median + target.plus
+        best = min(others, key=lambda cell: speed_ratio(mine, cell))
+        if target.least is None:
+            bound = best.median * target.times + target.plus
             return dict(value=mine.median, bound=bound, unit=mine.unit, reached=mine.median <= bound)
-        ratio = speed_ratio(mine, other)
+        ratio = speed_ratio(mine, best)
         return dict(value=ratio, bound=target.least, unit="x", reached=ratio >= target.least)
 
     # -- output --
@@ -95,6 +106,7 @@ class Results:
         return {
             "command": command,
             "machine": machine(),
+            "seconds": [dict(job=job, link=link, seconds=round(s)) for (job, link), s in self.seconds.items()],
             "results": [
                 dict(job=c.job, link=c.link, candidate=c.candidate, unit=c.unit, values=c.values,
                      median=c.median if c.values else None, spread=c.spread if c.values else None,
@@ -117,7 +129,7 @@ class Results:
             first = next((c for c in cells if c.values), None)
             for cell in cells:
                 if not cell.values:
-                    lines.append(f"| {job} | {link} | {cell.candidate} | failed: {cell.wrong} | | | |")
+                    lines.append(f"| {job} | {link} | {cell.candidate} | | | | |")
                     continue
                 relative = f"{speed_ratio(cell, first):.2f}" if cell is not first else "1"
                 lines.append(f"| {job} | {link} | {cell.candidate} | {number(cell.median)} {cell.unit} "
@@ -129,6 +141,13 @@ class Results:
         for t, j in judged:
             lines.append(f"| {t.why} | {t.link} | {number(j['value'])} {j['unit']} "
                          f"| {number(j['bound'])} {j['unit']} | {'yes' if j['reached'] else 'NO'} |")
+        left_out = dict.fromkeys(f"{t.why} ({t.link})" for t in targets if self.judge(t) is None)
+        # In a run of a few jobs everybody knows.
+        if judged and len(left_out) < len(judged):
+            lines += ["", "Not measured in this run: " + "; ".join(left_out) + "."]
+        if failures := self.failures():
+            lines += ["", "Failed:", ""]
+            lines += [f"- {c.job} over {c.link}, {c.candidate}: {c.wrong}" for c in failures]
         return "\n".join(lines) + "\n"
 
 

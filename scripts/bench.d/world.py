@@ -1,26 +1,19 @@
-"""What is measured: the data, the servers that hold it, and guards around every candidate.
+"""The world of the jobs: the embedded server with the originals in it, its links, and a guard around
+everything that a job starts.
 
 Everything is started by pid, ended by pid and unmounted, whatever a job does.
 """
 
 from __future__ import annotations
 
-import base64
-import concurrent.futures
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
-import random
 import shutil
-import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -28,13 +21,8 @@ REPOSITORY = HERE.parent.parent
 sys.path.insert(0, str(REPOSITORY / "tests" / "sdk"))
 
 import harness  # noqa: E402  the guards of the tests: Home, Server, Mount
-import requests  # noqa: E402
-
-SMALL_DIRECTORIES = 100
-SMALL_BYTES = 4096
-MANY = 100_000
-PROJECT = "bench"
-TENSORS = 16
+import peers  # noqa: E402
+from originals import MANY, PROJECT, Originals, log  # noqa: E402
 
 # Names of links: latency before an answer in ms, and bytes a second of the whole server.
 LINKS = {
@@ -43,66 +31,8 @@ LINKS = {
     "20": (20, None),
     "50": (50, None),
     "1gbit": (1, 125_000_000),
+    "1gbit20": (20, 125_000_000),
 }
-
-
-def md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data).digest()).decode()
-
-
-def file_md5(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return base64.b64encode(hashlib.file_digest(file, "md5").digest()).decode()
-
-
-def safetensors(rng: random.Random, tensor_bytes: int) -> bytes:
-    """A file of the format with random tensors of one size."""
-    header = {
-        f"layer.{n}": {"dtype": "U8", "shape": [tensor_bytes],
-                       "data_offsets": [n * tensor_bytes, (n + 1) * tensor_bytes]}
-        for n in range(TENSORS)
-    }
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + rng.randbytes(TENSORS * tensor_bytes)
-
-
-class Originals:
-    """The bytes that every candidate has to give, below one directory of the local disk."""
-
-    def __init__(self, root: pathlib.Path, large_mib: int, small: int):
-        self.root, self.large_mib, self.small_count = root, large_mib, small
-        self.large = root / "large"
-        self.small = root / "small"
-        self.many = root / "many"
-        self.big = self.large / "big.bin"
-
-    def make(self) -> None:
-        """Writes what is not there yet; the same bytes every time."""
-        done = self.root / "done"
-        if done.exists():
-            return
-        shutil.rmtree(self.root, ignore_errors=True)
-        self.large.mkdir(parents=True)
-        rng = random.Random(6)
-        with open(self.big, "wb") as file:
-            for _ in range(self.large_mib):
-                file.write(rng.randbytes(1 << 20))
-        tensor = max(1, self.large_mib // 64) << 20
-        (self.large / "model.safetensors").write_bytes(safetensors(rng, tensor))
-        for n in range(self.small_count):
-            path = self.small / f"d{n % SMALL_DIRECTORIES:02}" / f"f{n:05}.bin"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(rng.randbytes(SMALL_BYTES))
-        for n in range(MANY):
-            path = self.many / f"dir-{n // 1000:04}" / f"file-{n:07}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"file {n % 1000}\nof 1000 contents\n")
-        os.sync()
-        done.touch()
-
-    def files(self, tree: str) -> list[str]:
-        root = self.root / tree
-        return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
 class Bench:
@@ -114,6 +44,8 @@ class Bench:
         self.scratch = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=self._made(state)))
         self.stack = contextlib.ExitStack()
         self.link = "0"
+        self.warm: dict[str, harness.Home] = {}
+        self.small_download: dict[str, float] = {}
 
     @staticmethod
     def _made(path: pathlib.Path) -> pathlib.Path:
@@ -129,12 +61,12 @@ class Bench:
             say("the embedded server")
             self.server = stack.enter_context(
                 harness.Server(data, "--seed", f"files={MANY}"))
-            logged = self.state / "logged"
-            if not logged.exists():
-                say("the originals into the server")
-                for name in ("large", "small"):
-                    self._log(name, self.originals.root / name)
-                logged.touch()
+            for tree in ("large", "small", "sizes"):
+                logged = self.state / f"{tree}.logged"
+                if not logged.exists():
+                    say(f"the originals of {tree} into the server")
+                    log(self.server, tree, self.originals.root / tree)
+                    logged.touch()
             self.stack = stack.pop_all()
         return self
 
@@ -144,62 +76,17 @@ class Bench:
     def fresh(self, name: str) -> pathlib.Path:
         return pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.scratch))
 
-    # -- putting the originals in, by the hundred --
+    def warm_server(self) -> None:
+        """What is served is in memory: the remote is never a disk, not for the first candidate either."""
+        subprocess.run(["find", str(self.state / "server" / "blobs"), "-type", "f", "-exec", "cat", "{}", "+"],
+                       stdout=subprocess.DEVNULL, check=False)
 
-    def _log(self, name: str, root: pathlib.Path) -> None:
-        server = self.server
-        server._run_of(PROJECT)
-        ids = dict(entityName=server.entity, projectName=PROJECT, runName="rawrun")
-        paths = sorted(p for p in root.rglob("*") if p.is_file())
-        digests = {p: file_md5(p) for p in paths}
-        total = hashlib.md5("".join(digests.values()).encode()).hexdigest()
-        artifact = server.graphql(
-            "mutation($i: CreateArtifactInput!) { createArtifact(input: $i) { artifact { id } } }",
-            i=dict(**ids, artifactTypeName="dataset", artifactCollectionName=name, digest=total,
-                   digestAlgorithm="MANIFEST_MD5",
-                   aliases=[{"artifactCollectionName": name, "alias": "latest"}]),
-        )["createArtifact"]["artifact"]["id"]
-        manifest = dict(artifactID=artifact, name="wandb_manifest.json", digest="", type="FULL", **ids)
-        create = """mutation($i: CreateArtifactManifestInput!) { createArtifactManifest(input: $i) {
-            artifactManifest { id file { uploadUrl uploadHeaders } } } }"""
-        manifest_id = server.graphql(create, i=manifest)["createArtifactManifest"]["artifactManifest"]["id"]
-        entries = {}
-        for start in range(0, len(paths), 500):
-            self._log_some(artifact, manifest_id, root, paths[start:start + 500], digests, entries)
-        text = json.dumps({
-            "version": 1, "storagePolicy": "wandb-storage-policy-v1",
-            "storagePolicyConfig": {"storageLayout": "V2"}, "contents": entries}).encode()
-        manifest["digest"] = md5(text)
-        made = server.graphql(create, i=manifest)["createArtifactManifest"]["artifactManifest"]
-        server._upload(made["file"], text)
-        server.graphql(
-            "mutation($i: CommitArtifactInput!) { commitArtifact(input: $i) { artifact { id } } }",
-            i=dict(artifactID=artifact))
-
-    def _log_some(self, artifact, manifest, root, paths, digests, entries) -> None:
-        made = self.server.graphql(
-            """mutation($i: CreateArtifactFilesInput!) { createArtifactFiles(input: $i) { files { edges {
-                node { uploadUrl uploadHeaders artifact { id } } } } } }""",
-            i=dict(storageLayout="V2", artifactFiles=[
-                dict(artifactID=artifact, artifactManifestID=manifest,
-                     name=str(p.relative_to(root)), md5=digests[p]) for p in paths]),
-        )["createArtifactFiles"]["files"]["edges"]
-        session = requests.Session()
-
-        def put(path, node):
-            if node["uploadUrl"]:
-                headers = dict(h.split(":", 1) for h in node["uploadHeaders"])
-                with open(path, "rb") as body:
-                    session.put(node["uploadUrl"], data=body, headers=headers).raise_for_status()
-
-        with concurrent.futures.ThreadPoolExecutor(4) as pool:
-            list(pool.map(put, paths, (edge["node"] for edge in made)))
-        for path, edge in zip(paths, made):
-            entries[str(path.relative_to(root))] = {
-                "digest": digests[path], "size": path.stat().st_size,
-                "birthArtifactID": edge["node"]["artifact"]["id"]}
-
-    # -- the candidates --
+    def tidy(self) -> None:
+        """Removes what a job left, except the caches that later ones share."""
+        kept = {home.root for home in self.warm.values()}
+        for path in self.scratch.iterdir():
+            if path not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
     @contextlib.contextmanager
     def over(self, link: str):
@@ -218,7 +105,20 @@ class Bench:
         return f"{self.server.entity}/{project}/{name}:latest"
 
     def home(self) -> harness.Home:
+        """Of a user who has nothing in the cache."""
         return harness.Home(self.fresh("home"))
+
+    def warm_home(self, tree: str) -> harness.Home:
+        """Of a user who has the whole artifact in the cache, verified; the same one every time."""
+        if tree not in self.warm:
+            home, files = self.home(), len(self.originals.files(tree))
+            objects = home.cache / "artifacts" / "obj"
+            with self.mount(tree, home) as mount:
+                subprocess.run(f"tar cf - -C '{mount.path}' . | cat > {os.devnull}", shell=True, check=True)
+                harness.wait_until(lambda: sum(1 for p in objects.rglob("*") if p.is_file()) >= files,
+                                   f"{tree} is in the cache")
+            self.warm[tree] = home
+        return self.warm[tree]
 
     @contextlib.contextmanager
     def mount(self, tree: str, home: harness.Home, *flags: str):
@@ -229,17 +129,37 @@ class Bench:
         finally:
             mount.unmount()
 
-    def sdk_download(self, tree: str, home: harness.Home, root: pathlib.Path) -> float:
+    def sdk_download(self, tree: str, home: harness.Home, root: pathlib.Path,
+                     prefix: str | None = None) -> float:
         """Seconds of `artifact.download()` alone: neither the import nor the look-up."""
         return harness.sdk(
             """
             import time
             artifact = wandb.Api().artifact(name)
             begin = time.perf_counter()
-            artifact.download(root=root)
+            artifact.download(root=root, path_prefix=prefix)
             result = time.perf_counter() - begin
             """,
-            home=home, server=self.server, timeout=1800, name=self.root_of(tree), root=str(root))
+            home=home, server=self.server, timeout=1800, name=self.root_of(tree), root=str(root),
+            prefix=prefix)
+
+    def small_files_by_sdk(self, same_tree) -> float:
+        """Seconds of a cold download of the small files over this link, measured once a run: it
+        takes longer than all else. `same_tree` compares what came."""
+        if self.link not in self.small_download:
+            root = self.fresh("sdk") / "out"
+            seconds = self.sdk_download("small", self.home(), root)
+            same_tree(root)
+            self.small_download[self.link] = seconds
+        return self.small_download[self.link]
+
+    def manifest_url(self, tree: str) -> str:
+        project, name = self.root_of(tree).split("/")[1:]
+        return self.server.graphql(
+            """query($e: String!, $p: String!, $n: String!) { project(name: $p, entityName: $e) {
+                artifact(name: $n) { currentManifest { file { directUrl } } } } }""",
+            e=self.server.entity, p=project, n=name,
+        )["project"]["artifact"]["currentManifest"]["file"]["directUrl"]
 
     def urls(self, tree: str, names: list[str] | None = None) -> dict[str, str]:
         """Presigned URLs of the files of an artifact, by name."""
@@ -258,7 +178,7 @@ class Bench:
             after = files["pageInfo"]["endCursor"]
 
     def curl(self, transfers: list[tuple[str, str | None]], parallel: int) -> float:
-        """Seconds in which curl brings these (URL, range) to nowhere."""
+        """Seconds in which curl brings these (URL, range) to nowhere; any refusal is an error."""
         config = self.fresh("curl") / "config"
         config.write_text("\nnext\n".join(
             f'url = "{url}"\noutput = "/dev/null"\nsilent\nfail' + (f'\nrange = "{part}"' if part else "")
@@ -275,96 +195,29 @@ class Bench:
                               check=True, capture_output=True, text=True)
         return float(done.stdout)
 
-    @contextlib.contextmanager
     def rclone(self, tree: str, cache: str = "off"):
-        """`rclone mount` of its http remote over nginx, with the latency of the link. Yields its
-        process and the path of the files."""
-        base = self.fresh("rclone")
-        point = base / "mnt"
-        point.mkdir()
-        with contextlib.ExitStack() as stack:
-            port = stack.enter_context(nginx(self.originals.root / tree, base))
-            latency = LINKS[self.link][0]
-            if latency:
-                port = stack.enter_context(delayed(port, latency / 1000))
-            process = subprocess.Popen(
-                ["rclone", "mount", f":http,url='http://127.0.0.1:{port}/':", str(point), "--read-only",
-                 "--vfs-cache-mode", cache, "--cache-dir", str(base / "cache"),
-                 "--config", str(base / "none.conf")],
-                stdout=subprocess.DEVNULL, stderr=open(base / "log", "w"))
-            stack.callback(end, process)
-            stack.callback(lambda: subprocess.run(["umount", "-l", str(point)], capture_output=True))
-            harness.wait_until(lambda: harness.is_mounted(point), "rclone mounts")
-            yield process, point
+        """A context with `rclone mount` of the same files; gives their path."""
+        return peers.rclone(self.originals.root / tree, self.fresh("rclone"), self._latency(), cache)
 
+    def mount_s3(self, tree: str):
+        """The same with `mount-s3`."""
+        return peers.mount_s3(self.originals.root / tree, self.fresh("s3"), self._latency())
 
-@contextlib.contextmanager
-def nginx(root: pathlib.Path, base: pathlib.Path):
-    """nginx with listings over a directory; yields its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    # The workers run as whoever runs this: the originals need not be readable to others.
-    user = "user root;" if os.getuid() == 0 else ""
-    (base / "nginx.conf").write_text(f"""
-        {user} worker_processes 2; daemon off; pid {base}/nginx.pid; error_log {base}/error.log;
-        events {{ worker_connections 1024; }}
-        http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
-            client_body_temp_path {base}/t1; proxy_temp_path {base}/t2; fastcgi_temp_path {base}/t3;
-            uwsgi_temp_path {base}/t4; scgi_temp_path {base}/t5;
-            server {{ listen 127.0.0.1:{port}; root {root}; autoindex on; }} }}""")
-    process = subprocess.Popen(["nginx", "-c", str(base / "nginx.conf"), "-p", str(base)],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        harness.wait_until(lambda: answers(port), "nginx answers")
-        yield port
-    finally:
-        end(process)
+    def _latency(self) -> float:
+        return LINKS[self.link][0] / 1000
 
+    def daemon(self, how: str, file: pathlib.Path):
+        """A context with the bare FUSE daemon over one file; gives its path there."""
+        return peers.daemon(how, file, self.fresh("daemon"))
 
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-@contextlib.contextmanager
-def delayed(port: int, seconds: float):
-    """A way to `port` on which each request arrives that much later; yields its port. What the
-    server sends comes at once: one round trip per request, no limit of bandwidth."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def pump(source, sink, delay):
-        with contextlib.suppress(OSError):
-            while data := source.recv(1 << 18):
-                if delay:
-                    time.sleep(delay)
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                server = socket.create_connection(("127.0.0.1", port))
-                for pair in ((client, server, seconds), (server, client, 0)):
-                    threading.Thread(target=pump, args=pair, daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
-
-
-def end(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    def layer(self, name: str, tree: str, file: str) -> float:
+        """Seconds of one layer of the read path for one file, cold; it compares the bytes itself."""
+        path = f"{self.server.entity}/{PROJECT}/dataset/{tree}/latest/files/{file}"
+        done = subprocess.run([peers.LAYERS, name, path, str(self.originals.root / tree / file)],
+                              env=self.home().env(self.server), capture_output=True, text=True, timeout=600)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+        return json.loads(done.stdout)
 
 
 def resident(pid: int, peak: bool) -> float:
@@ -374,8 +227,6 @@ def resident(pid: int, peak: bool) -> float:
         if line.startswith(key):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
 
 
 def say(words: str) -> None:

@@ -23,6 +23,7 @@ mod body;
 mod budget;
 mod buffers;
 mod cache;
+mod direct;
 mod handle;
 mod hash;
 mod local;

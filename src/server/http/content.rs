@@ -12,7 +12,6 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
-use md5::Digest as _;
 use tokio::sync::mpsc;
 
 use super::connection::ResetSwitch;
@@ -21,6 +20,7 @@ use super::faults::Class;
 use super::range::respond;
 use super::urls::{Access, object_of};
 use super::{App, blocking, reply};
+use crate::server::digest::Digest;
 use crate::server::store::StoreError;
 
 /// Bytes read from disk at once: each read is one hop to a blocking thread, and 256 KiB make the
@@ -135,7 +135,8 @@ pub(super) async fn write(
     let store = Arc::clone(&app.store);
     let receiving = tokio::spawn(blocking(move || {
         let mut incoming = store.begin_receive(&object)?;
-        pour(receiver, &mut incoming, expected.as_deref())?;
+        pour(receiver, &mut incoming)?;
+        check(incoming.md5(), expected.as_deref())?;
         store.finish_receive(incoming)
     }));
     forward(body, sender).await;
@@ -169,34 +170,23 @@ async fn forward(body: Body, sender: mpsc::Sender<Piece>) {
     drop(sender.send(Piece::End).await);
 }
 
-/// Writes all pieces, then compares the `Content-MD5` (padded base64, RFC 1864) of the whole.
-fn pour(
-    mut pieces: mpsc::Receiver<Piece>,
-    target: &mut impl Write,
-    expected: Option<&[u8]>,
-) -> Result<(), StoreError> {
-    let mut md5 = expected.map(|_| md5::Md5::new());
+/// Writes all pieces.
+fn pour(mut pieces: mpsc::Receiver<Piece>, target: &mut impl Write) -> Result<(), StoreError> {
     loop {
-        let piece = match pieces.blocking_recv() {
-            Some(Piece::Bytes(piece)) => piece,
-            Some(Piece::End) => break,
+        match pieces.blocking_recv() {
+            Some(Piece::Bytes(piece)) => target.write_all(&piece)?,
+            Some(Piece::End) => return Ok(()),
             None => return Err(StoreError::invalid("the body of the upload broke off")),
-        };
-        if let Some(md5) = &mut md5 {
-            md5.update(&piece);
         }
-        target.write_all(&piece)?;
     }
-    match (md5, expected) {
-        (Some(md5), Some(expected)) => {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-            if STANDARD.encode(md5.finalize()).as_bytes() == expected.trim_ascii() {
-                return Ok(());
-            }
-            Err(StoreError::invalid(
-                "the content does not match its Content-MD5",
-            ))
-        }
-        _ => Ok(()),
+}
+
+/// Compares the MD5 of what came with the `Content-MD5` (padded base64, RFC 1864), if there was one.
+fn check(received: Digest, expected: Option<&[u8]>) -> Result<(), StoreError> {
+    if expected.is_none_or(|expected| received.base64().as_bytes() == expected.trim_ascii()) {
+        return Ok(());
     }
+    Err(StoreError::invalid(
+        "the content does not match its Content-MD5",
+    ))
 }

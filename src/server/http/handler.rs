@@ -6,8 +6,8 @@
 //! | V2 | `/artifactsV2/{region}/{entity}/…ids and names…/{hex}/{basename}` |
 //!
 //! What lies between entity and digest differs from client to client (with project and collection
-//! or without, with one id or two), and an id may hold a `/` of its own, so it is not read: the
-//! digest decides, within what the caller may see of the entity. The base name is not encoded by
+//! or without, with one id or two), and an id may hold a `/` of its own, so it is not read, nor is the
+//! entity: the digest decides, among what the caller may see. The base name is not encoded by
 //! clients and may hold anything; it is not read either.
 
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use percent_encoding::percent_decode_str;
 
 use super::connection::ResetSwitch;
 use super::control::Admission;
 use super::faults::Class;
 use super::{App, blocking, reply};
+use crate::server::store::projects::Viewer;
 
 /// Redirects to the signed URL of the content.
 pub(super) async fn redirect(
@@ -36,11 +36,15 @@ pub(super) async fn redirect(
         Ok(caller) => caller,
         Err(refusal) => return refusal.into_response(),
     };
-    let Some((entity, hex)) = target(uri.path()) else {
+    let Some(hex) = target(uri.path()) else {
         return reply::not_found();
     };
     let store = Arc::clone(&app.store);
-    let found = blocking(move || store.handler_object(caller.user_id, caller.admin, &entity, &hex));
+    let viewer = Viewer {
+        user_id: caller.user_id,
+        admin: caller.admin,
+    };
+    let found = blocking(move || store.handler_object(viewer, &hex));
     match found.await {
         Ok(Some(object)) => {
             let url = app.signer_at(&app.base_url(&headers)).download(&object);
@@ -54,17 +58,16 @@ pub(super) async fn redirect(
     }
 }
 
-/// Entity and digest in hex.
-fn target(path: &str) -> Option<(String, String)> {
+/// The digest in hex.
+fn target(path: &str) -> Option<String> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let (entity, hex) = match segments[..] {
-        ["artifacts", entity, hex] => (entity, hex),
-        ["artifactsV2", _region, entity, .., hex, _basename] => (entity, hex),
+    let hex = match segments[..] {
+        ["artifacts", _entity, hex] => hex,
+        ["artifactsV2", _region, _entity, .., hex, _basename] => hex,
         _ => return None,
     };
     let is_digest = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let entity = percent_decode_str(entity).decode_utf8().ok()?;
-    is_digest.then(|| (entity.into_owned(), hex.to_ascii_lowercase()))
+    is_digest.then(|| hex.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -75,7 +78,7 @@ mod tests {
     const HEX: &str = "5d41402abc4b2a76b9719d911017c592";
 
     #[test]
-    fn all_layouts_name_entity_and_digest() {
+    fn all_layouts_name_the_digest() {
         for path in [
             format!("/artifacts/ent/{HEX}"),
             format!("/artifactsV2/default/ent/proj/coll/QXJ0%3D/QmlydA%3D%3D/{HEX}/a.txt"),
@@ -83,7 +86,7 @@ mod tests {
             format!("/artifactsV2/default/ent//{HEX}/a.txt"),
             format!("/artifactsV2/default/ent/birth/{HEX}/100%"),
         ] {
-            assert_eq!(target(&path), Some(("ent".into(), HEX.into())), "{path}");
+            assert_eq!(target(&path), Some(HEX.into()), "{path}");
         }
     }
 

@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use crate::server::{
     digest::Digest,
     store::{
-        BlobDir, Kind, StoreError,
+        BlobDir, Kind, StoreError, births,
         blobs::Received,
         collections::{self, CollectionRow},
-        commit::{measure, publish, remember_birth, remember_blob},
+        commit::{measure, publish, remember_blob},
         projects::{self, ProjectRow, Viewer},
         runs,
         tags::{self, Owner, TagInput},
         time,
         versions::{self, VersionRow},
-        writing::{entity_of, insert_membership},
+        writing::insert_membership,
     },
 };
 
@@ -71,7 +71,7 @@ pub(super) struct Writer<'a> {
     pub(super) blobs: &'a BlobDir,
     pub(super) viewer: Viewer,
     pub(super) username: &'a str,
-    /// Who brought which content, by entity.
+    /// Who brought which content, by project.
     births: HashMap<(i64, Digest), i64>,
 }
 
@@ -208,7 +208,6 @@ impl<'a> Writer<'a> {
             params![artifact, time::now()],
         )?;
         let manifest = self.tx.last_insert_rowid();
-        let entity = entity_of(self.tx, sequence.id)?;
         let mut insert = self.tx.prepare(
             "INSERT INTO entries (manifest_id, path, digest, md5, size, birth, ref, extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?;
@@ -222,7 +221,7 @@ impl<'a> Writer<'a> {
         for (index, entry) in entries.enumerate() {
             let (path, content) = entry?;
             let comma = if index == 0 { "" } else { "," };
-            let entry = self.entry(entity, artifact, content)?;
+            let entry = self.entry(sequence.project_id, artifact, content)?;
             digest.update(format!("{path}:{}\n", entry.digest));
             write!(out, "{comma}{}:{}", Value::from(path.as_str()), entry.json)?;
             insert.execute(params![
@@ -253,14 +252,14 @@ impl<'a> Writer<'a> {
         Ok(manifest)
     }
 
-    fn entry(&mut self, entity: i64, artifact: i64, content: Content) -> Result<Entry> {
+    fn entry(&mut self, project: i64, artifact: i64, content: Content) -> Result<Entry> {
         Ok(match content {
             Content::Stored(blob) => {
-                let birth = match self.births.get(&(entity, blob.md5)) {
+                let birth = match self.births.get(&(project, blob.md5)) {
                     Some(birth) => *birth,
                     None => {
-                        remember_birth(self.tx, entity, &blob.md5, artifact)?;
-                        self.births.insert((entity, blob.md5), artifact);
+                        births::remember(self.tx, project, blob.md5, artifact)?;
+                        self.births.insert((project, blob.md5), artifact);
                         artifact
                     }
                 };

@@ -5,60 +5,24 @@
 //! them yet. Then one short transaction numbers and shows the version. A server killed in between leaves
 //! a pending version, which nothing lists, and a second commit starts over.
 
-use std::collections::HashSet;
-
-use parking_lot::{Condvar, Mutex};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
 
 use super::{
     Kind, Result, Store, StoreError, aliases,
+    births::{self, Place},
     blobs::Received,
     collections::CollectionRow,
     manifests::{self, ManifestEntry, ManifestHead, ManifestRow},
-    projects::Viewer,
+    parts,
+    projects::{self, Viewer},
     runs, time,
     versions::{self, VersionRow},
-    writing::entity_of,
 };
 use crate::server::digest::{Algorithm, Digest};
 
 /// Entries inserted in one transaction: some tens of milliseconds of the writer's time, and about
 /// 1 MB of memory while they wait.
 const CHUNK: usize = 4096;
-
-/// Versions whose commit is under way.
-#[derive(Default)]
-pub(super) struct UnderWay {
-    versions: Mutex<HashSet<i64>>,
-    ended: Condvar,
-}
-
-impl UnderWay {
-    /// Waits for its turn: a second commit of one version must not fill the same table.
-    fn enter(&self, version: i64) -> Turn<'_> {
-        let mut versions = self.versions.lock();
-        while !versions.insert(version) {
-            self.ended.wait(&mut versions);
-        }
-        Turn {
-            under_way: self,
-            version,
-        }
-    }
-}
-
-/// The one commit of a version that is under way.
-struct Turn<'a> {
-    under_way: &'a UnderWay,
-    version: i64,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        self.under_way.versions.lock().remove(&self.version);
-        self.under_way.ended.notify_all();
-    }
-}
 
 /// What the entries of a manifest come to.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +53,7 @@ impl Store {
         let id = Kind::Artifact
             .parse(id)
             .ok_or_else(|| StoreError::not_found("artifact"))?;
+        // A second commit of one version must not fill the same table.
         let _turn = self.committing.enter(id);
         let (artifact, _) = self.read(|db| versions::writable_version(db, viewer, id))?;
         if is_done(&artifact)? {
@@ -142,7 +107,7 @@ impl Store {
             return Ok((last.clone(), None));
         }
         if let Some(base) = last.base_id.filter(|_| last.kind == "INCREMENTAL") {
-            self.copy_base(viewer, base, last.id)?;
+            self.copy_base(viewer, base, last)?;
         }
         let mut head = ManifestHead::default();
         for row in uploaded.iter().filter(|row| row.kind == last.kind) {
@@ -199,22 +164,36 @@ impl Store {
     }
 
     /// Puts the base version's entries below those of an incremental manifest.
-    fn copy_base(&self, viewer: Viewer, base: i64, manifest: i64) -> Result<()> {
-        let base = self.read(|db| versions::visible_version(db, viewer, base))?;
-        let base = base
-            .and_then(|base| base.manifest_id)
-            .ok_or_else(|| StoreError::not_found("base artifact"))?;
+    fn copy_base(&self, viewer: Viewer, base: i64, manifest: &ManifestRow) -> Result<()> {
+        let (from, there, here) = self.read(|db| {
+            let missing = || StoreError::not_found("base artifact");
+            let base = versions::visible_version(db, viewer, base)?.ok_or_else(missing)?;
+            let own = versions::version(db, manifest.artifact_id)?.ok_or_else(missing)?;
+            Ok((
+                base.manifest_id.ok_or_else(missing)?,
+                births::place_of(db, base.sequence_id)?.project,
+                births::place_of(db, own.sequence_id)?.project,
+            ))
+        })?;
         let mut after: Option<String> = Some(String::new());
         while let Some(path) = after {
             after = self.write(|tx| {
                 tx.execute(
                     "INSERT OR REPLACE INTO entries SELECT ?2, path, digest, md5, size, birth, ref, extra
                      FROM entries WHERE manifest_id = ?1 AND path > ?3 ORDER BY path LIMIT ?4",
-                    params![base, manifest, path, CHUNK],
+                    params![from, manifest.id, path, CHUNK],
                 )?;
+                if there != here {
+                    tx.execute(
+                        "INSERT OR IGNORE INTO births SELECT x.md5, ?5, x.artifact_id FROM
+                         (SELECT md5 FROM entries WHERE manifest_id = ?1 AND path > ?2 ORDER BY path LIMIT ?3) e
+                         JOIN births x ON x.md5 = e.md5 AND x.project_id = ?4",
+                        params![from, path, CHUNK, there, here],
+                    )?;
+                }
                 let last = "SELECT MAX(path) FROM (SELECT path FROM entries
                             WHERE manifest_id = ? AND path > ? ORDER BY path LIMIT ?)";
-                Ok(tx.query_row(last, params![base, path, CHUNK], |row| row.get(0))?)
+                Ok(tx.query_row(last, params![from, path, CHUNK], |row| row.get(0))?)
             })?;
         }
         Ok(())
@@ -241,28 +220,13 @@ pub(crate) fn remember_blob(tx: &Transaction<'_>, blob: &Received) -> Result<()>
     Ok(())
 }
 
-/// Notes that an entity has a blob's content, brought by an artifact.
-pub(crate) fn remember_birth(
-    tx: &Transaction<'_>,
-    entity: i64,
-    blob: &Digest,
-    artifact: i64,
-) -> Result<()> {
-    tx.prepare_cached(
-        "INSERT OR IGNORE INTO births (entity_id, md5, artifact_id) VALUES (?, ?, ?)",
-    )?
-    .execute(params![entity, blob.bytes, artifact])?;
-    Ok(())
-}
-
 /// Inserts entries, checking that the content of each is there.
 struct Filler<'a> {
     tx: &'a Transaction<'a>,
     viewer: Viewer,
     manifest: i64,
-    entity: i64,
+    place: Place,
     insert: CachedStatement<'a>,
-    born: CachedStatement<'a>,
     by_xxh: CachedStatement<'a>,
 }
 
@@ -272,11 +236,10 @@ impl<'a> Filler<'a> {
             tx,
             viewer,
             manifest,
-            entity: entity_of(tx, sequence)?,
+            place: births::place_of(tx, sequence)?,
             insert: tx.prepare_cached(
                 "INSERT OR REPLACE INTO entries (manifest_id, path, digest, md5, size, birth, ref, extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )?,
-            born: tx.prepare_cached("SELECT b.size FROM births x JOIN blobs b ON b.md5 = x.md5 WHERE x.entity_id = ? AND x.md5 = ?")?,
             by_xxh: tx.prepare_cached("SELECT md5 FROM blobs WHERE xxh128 = ?")?,
         })
     }
@@ -330,28 +293,26 @@ impl<'a> Filler<'a> {
             Digest::from_base64(Algorithm::Md5, &entry.digest)
                 .ok_or_else(|| StoreError::invalid(format!("the digest of '{path}' is no MD5")))?
         };
-        if let Some(size) = self
-            .born
-            .query_row(params![self.entity, md5.bytes], |row| row.get(0))
-            .optional()?
-        {
-            return Ok((md5, size));
+        if let Some(birth) = births::in_place(self.tx, self.viewer, self.place, md5)? {
+            births::remember(self.tx, self.place.project, md5, birth.artifact)?;
+            return Ok((md5, birth.size));
         }
         // A draft of someone else's version refers to content that was born there.
-        let birth = entry
+        let stated = entry
             .birth
             .as_deref()
             .and_then(|id| Kind::Artifact.parse(id))
             .ok_or_else(missing)?;
-        let origin = versions::visible_version(self.tx, self.viewer, birth)?.ok_or_else(missing)?;
-        let there = entity_of(self.tx, origin.sequence_id)?;
-        let size = self
-            .born
-            .query_row(params![there, md5.bytes], |row| row.get(0))
-            .optional()?
-            .ok_or_else(missing)?;
-        remember_birth(self.tx, self.entity, &md5, birth)?;
-        Ok((md5, size))
+        let origin =
+            versions::visible_version(self.tx, self.viewer, stated)?.ok_or_else(missing)?;
+        let there = births::place_of(self.tx, origin.sequence_id)?.project;
+        let birth = births::in_project(self.tx, there, md5)?.ok_or_else(missing)?;
+        // Who sees one version through a link has no claim to what else its project has.
+        if birth.artifact != stated && projects::project(self.tx, self.viewer, there)?.is_none() {
+            return Err(missing());
+        }
+        births::remember(self.tx, self.place.project, md5, birth.artifact)?;
+        Ok((md5, birth.size))
     }
 }
 
@@ -368,6 +329,7 @@ pub(crate) fn publish(
         "UPDATE artifacts SET state = 'COMMITTED', manifest_id = ?2, size = ?3, file_count = ?4, updated_at = ?5 WHERE id = ?1",
         params![artifact.id, manifest, contents.size, contents.files, time::now()],
     )?;
+    parts::forget(tx, artifact.id)?;
     let index = next_index(tx, sequence.id)?;
     tx.execute(
         "UPDATE memberships SET version_index = ?3, state = 'COMMITTED' WHERE collection_id = ?1 AND artifact_id = ?2",

@@ -3,11 +3,12 @@
 //! | module | what it answers |
 //! |---|---|
 //! | [`blobs`] | bytes by digest, durable before any row names them |
+//! | [`births`] | which project has which content, and so who may have it |
 //! | [`accounts`], [`enrol`], [`projects`] | who there is, and who may see what |
 //! | [`collections`], [`versions`], [`aliases`], [`tags`] | the nouns of artifacts |
 //! | [`writing`], [`commit`], [`links`] | how a version comes to be and where it appears |
 //! | [`manifests`] | what is in a version |
-//! | [`objects`] | which bytes a signed URL stands for, and where an upload goes |
+//! | [`objects`], [`parts`] | which bytes a signed URL stands for, and where an upload goes |
 //! | [`filter`], [`page`] | Mongo-style conditions and keyset pages, as SQL |
 //! | [`runs`] | producers and consumers |
 //! | [`sweep`] | giving back the room of what was deleted |
@@ -18,6 +19,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod aliases;
+pub(crate) mod births;
 pub(crate) mod blobs;
 pub(crate) mod collections;
 pub(crate) mod commit;
@@ -30,11 +32,13 @@ pub(crate) mod links;
 pub(crate) mod manifests;
 pub(crate) mod objects;
 pub(crate) mod page;
+mod parts;
 pub(crate) mod projects;
 pub(crate) mod runs;
 pub(crate) mod sweep;
 pub(crate) mod tags;
 pub(crate) mod time;
+mod turns;
 pub(crate) mod versions;
 pub(crate) mod writing;
 
@@ -46,6 +50,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use self::turns::Turns;
 pub(crate) use self::{
     blobs::BlobDir,
     error::{Result, StoreError},
@@ -56,7 +61,11 @@ pub(crate) use self::{
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Migration `i` lifts a database from version `i` to `i + 1`.
-const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// Idle reader connections kept. Each costs its page cache, at most 2 MB by SQLite's default.
 const IDLE_READERS: usize = 8;
@@ -74,7 +83,9 @@ pub(crate) struct Store {
     /// remove blobs that no row names.
     naming: RwLock<()>,
     /// Versions whose commit is under way, see [`commit`].
-    committing: commit::UnderWay,
+    committing: Turns,
+    /// Uploads that are being put together, see [`parts`].
+    completing: Turns,
     _lock: File,
 }
 
@@ -101,7 +112,8 @@ impl Store {
             database,
             blobs: BlobDir::open(&dir.join("blobs"))?,
             naming: RwLock::default(),
-            committing: commit::UnderWay::default(),
+            committing: Turns::default(),
+            completing: Turns::default(),
             _lock: lock,
         })
     }

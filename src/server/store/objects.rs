@@ -14,13 +14,10 @@ use std::io::{self, Write};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Kind, Result, Store, StoreError, accounts,
-    blobs::{BlobWriter, Received, md5_column},
-    commit::{remember_birth, remember_blob},
-    manifests,
-    projects::Viewer,
-    time, versions,
-    writing::{PartSpec, entity_of, file_object},
+    Result, Store, StoreError, births,
+    blobs::{BlobWriter, Received},
+    commit::remember_blob,
+    manifests, parts, time, versions,
 };
 use crate::server::digest::{Algorithm, Digest};
 
@@ -90,6 +87,13 @@ pub(crate) struct Receiver {
     blob: BlobWriter,
 }
 
+impl Receiver {
+    /// The MD5 of what was written so far.
+    pub(crate) fn md5(&self) -> Digest {
+        self.blob.received().md5
+    }
+}
+
 impl Write for Receiver {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.blob.write(bytes)
@@ -151,7 +155,8 @@ impl Store {
             match &object {
                 Object::File { artifact, .. } => {
                     let found = versions::version(tx, *artifact)?.ok_or_else(|| StoreError::not_found("artifact"))?;
-                    remember_birth(tx, entity_of(tx, found.sequence_id)?, &received.md5, *artifact)?;
+                    let project = births::place_of(tx, found.sequence_id)?.project;
+                    births::remember(tx, project, received.md5, *artifact)?;
                 }
                 Object::Manifest { id } => {
                     tx.execute("UPDATE manifests SET md5 = ?2 WHERE id = ?1", params![id, received.md5.bytes])?;
@@ -163,144 +168,11 @@ impl Store {
                         params![run, name, received.md5.bytes, i64::try_from(received.size).unwrap_or(i64::MAX), time::now()],
                     )?;
                 }
-                Object::Part { upload, number } => {
-                    tx.execute(
-                        "INSERT OR REPLACE INTO upload_parts (upload_id, part, md5) VALUES (?, ?, ?)",
-                        params![upload, number, received.md5.bytes],
-                    )?;
-                }
+                Object::Part { upload, number } => parts::remember_part(tx, *upload, *number, received.md5)?,
             }
             Ok(())
         })?;
         Ok(received)
-    }
-
-    /// Puts the parts of a multipart upload together and answers the whole's digest.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] if a part is missing or is not what the caller says, or the whole has another MD5.
-    pub(crate) fn complete_upload(
-        &self,
-        viewer: Viewer,
-        artifact: &str,
-        upload: &str,
-        parts: &[PartSpec],
-    ) -> Result<Digest> {
-        let missing = || StoreError::not_found("upload");
-        let upload = Kind::Upload.parse(upload).ok_or_else(missing)?;
-        let artifact = Kind::Artifact.parse(artifact).ok_or_else(missing)?;
-        let (md5, entity, stored) = self.read(|db| {
-            let (_, sequence) = versions::writable_version(db, viewer, artifact)?;
-            let md5: Option<Vec<u8>> = db
-                .query_row(
-                    "SELECT md5 FROM uploads WHERE id = ? AND artifact_id = ?",
-                    [upload, artifact],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            let entity: i64 = db.query_row(
-                "SELECT entity_id FROM collections WHERE id = ?",
-                [sequence.id],
-                |row| row.get(0),
-            )?;
-            Ok((
-                md5_column(&md5.ok_or_else(missing)?)?,
-                entity,
-                stored_parts(db, upload)?,
-            ))
-        })?;
-        let whole = self.assemble(&stored, parts)?;
-        if whole.received().md5 != md5 {
-            return Err(StoreError::invalid(
-                "the parts together do not have the announced MD5",
-            ));
-        }
-        let kept = self.keep_unnamed();
-        let received = self.blobs().commit(whole)?;
-        self.write(|tx| {
-            remember_blob(tx, &received)?;
-            remember_birth(tx, entity, &received.md5, artifact)?;
-            tx.execute("DELETE FROM uploads WHERE id = ?", [upload])?;
-            Ok(())
-        })?;
-        drop(kept);
-        let parts: Vec<Digest> = stored.into_iter().map(|(_, md5)| md5).collect();
-        self.drop_unnamed(&parts)?;
-        Ok(received.md5)
-    }
-
-    /// The content of an upload: all its parts in order, whatever order the caller names them in.
-    fn assemble(&self, stored: &[(i64, Digest)], parts: &[PartSpec]) -> Result<BlobWriter> {
-        let mut parts: Vec<&PartSpec> = parts.iter().collect();
-        parts.sort_by_key(|part| part.part_number);
-        let numbers = parts.iter().map(|part| part.part_number);
-        if !numbers.eq(stored.iter().map(|(number, _)| *number)) {
-            return Err(StoreError::invalid(
-                "the completed parts are not the ones that were uploaded",
-            ));
-        }
-        let mut whole = self.blobs().create_temp()?;
-        for (part, (_, md5)) in parts.iter().zip(stored) {
-            // An entity tag is sent back the way HTTP writes it, with quotes.
-            let stated = Digest::from_hex(Algorithm::Md5, part.hex_md5.trim_matches('"'));
-            if stated != Some(*md5) {
-                return Err(StoreError::invalid(format!(
-                    "part {} has another MD5",
-                    part.part_number
-                )));
-            }
-            io::copy(&mut self.blobs().open_blob(*md5)?, &mut whole)?;
-        }
-        Ok(whole)
-    }
-
-    /// The object behind a download-handler URL: content named by its digest (either algorithm), if the user
-    /// sees an artifact that brought it, or belongs to the entity that has it.
-    pub(crate) fn handler_object(
-        &self,
-        user_id: i64,
-        admin: bool,
-        entity: &str,
-        hex: &str,
-    ) -> Result<Option<String>> {
-        let viewer = Viewer { user_id, admin };
-        let Some(digest) = Digest::from_hex(Algorithm::Md5, hex) else {
-            return Ok(None);
-        };
-        self.read(|db| {
-            let named = accounts::entity_named(db, entity)?.map(|entity| entity.id);
-            let mut statement = db.prepare_cached(
-                "SELECT x.md5, x.entity_id, x.artifact_id FROM births x
-                 WHERE x.md5 = ?1 OR x.md5 IN (SELECT md5 FROM blobs WHERE xxh128 = ?1)",
-            )?;
-            let rows = statement.query_map(params![digest.bytes], |row| {
-                Ok((
-                    row.get::<_, [u8; 16]>(0)?,
-                    row.get::<_, i64>(1)?,
-                    row.get::<_, i64>(2)?,
-                ))
-            })?;
-            for row in rows {
-                let (bytes, owner, artifact) = row?;
-                let member =
-                    named == Some(owner) && accounts::role_in(db, owner, user_id)?.is_some();
-                let seen = versions::visible_version(db, viewer, artifact)?;
-                let sequence = match seen {
-                    Some(found) => found.sequence_id,
-                    None if member => 0,
-                    None => continue,
-                };
-                return Ok(Some(file_object(
-                    sequence,
-                    artifact,
-                    Digest {
-                        algorithm: Algorithm::Md5,
-                        bytes,
-                    },
-                )));
-            }
-            Ok(None)
-        })
     }
 }
 
@@ -317,37 +189,8 @@ fn expected(db: &Connection, object: &Object) -> Result<Option<Digest>> {
             })
         }
         Object::RunFile { .. } => Ok(None),
-        Object::Part { upload, number } => {
-            let sql = "SELECT md5 FROM upload_specs WHERE upload_id = ? AND part = ?";
-            let announced: Option<Option<[u8; 16]>> = db
-                .query_row(sql, [upload, number], |row| row.get(0))
-                .optional()?;
-            let md5 = announced.ok_or_else(|| StoreError::not_found("part of an upload"))?;
-            Ok(md5.map(|bytes| Digest {
-                algorithm: Algorithm::Md5,
-                bytes,
-            }))
-        }
+        Object::Part { upload, number } => parts::announced(db, *upload, *number),
     }
-}
-
-fn stored_parts(db: &Connection, upload: i64) -> Result<Vec<(i64, Digest)>> {
-    let mut statement =
-        db.prepare("SELECT part, md5 FROM upload_parts WHERE upload_id = ? ORDER BY part")?;
-    let rows = statement.query_map([upload], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
-    })?;
-    rows.map(|row| {
-        let (number, bytes) = row?;
-        Ok((
-            number,
-            Digest {
-                algorithm: Algorithm::Md5,
-                bytes,
-            },
-        ))
-    })
-    .collect()
 }
 
 fn blob_size(db: &Connection, md5: Digest) -> Result<Option<u64>> {

@@ -388,7 +388,7 @@ pub(crate) fn set_member(
     Ok(())
 }
 
-/// Ends a project with all that is in it. Its blobs stay: others may share them.
+/// Ends a project with all that is in it. Its blobs stay until a sweep finds that no other has them.
 pub(crate) fn delete(tx: &Transaction<'_>, project: i64) -> Result<()> {
     // Rows refer to each other both ways (runs and artifacts); checked at the end instead.
     tx.pragma_update(None, "defer_foreign_keys", true)?;
@@ -406,6 +406,7 @@ pub(crate) fn delete(tx: &Transaction<'_>, project: i64) -> Result<()> {
         "DELETE FROM collections WHERE project_id = ?1".to_owned(),
         "DELETE FROM artifact_types WHERE project_id = ?1".to_owned(),
         "DELETE FROM runs WHERE project_id = ?1".to_owned(),
+        "DELETE FROM births WHERE project_id = ?1".to_owned(),
         "DELETE FROM projects WHERE id = ?1".to_owned(),
     ] {
         tx.execute(&sql, [project])?;

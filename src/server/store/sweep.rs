@@ -1,10 +1,11 @@
 //! Sweeping: giving back the room of what was deleted.
 //!
-//! Nothing that a row refers to is ever removed. Three passes, each in short transactions, beside
-//! everything else the store does:
+//! Nothing that a row refers to is ever removed. First the uploads in parts that nobody will complete any
+//! more are forgotten, then come three passes, each in short transactions, beside everything else the
+//! store does:
 //!
 //! 1. manifests and entries of deleted versions;
-//! 2. births, which say that an entity has some content, of content that no entry names any more. An
+//! 2. births, which say that a project has some content, of content that no entry names any more. An
 //!    entity with a version under way is left alone: its client may have been told that the content
 //!    is there already;
 //! 3. blobs that no birth, manifest, run or upload names, and files that no row names.
@@ -54,6 +55,7 @@ impl Store {
     /// `stop` says so.
     pub(crate) fn sweep(&self, stop: &dyn Fn() -> bool) -> Result<Swept> {
         let mut swept = Swept::default();
+        self.write(forget_uploads)?;
         for manifest in self.read(dead_manifests)? {
             if stop() {
                 return Ok(swept);
@@ -149,6 +151,21 @@ fn remove(path: &std::path::Path) -> io::Result<()> {
     }
 }
 
+/// Forgets the uploads in parts of versions that are not under way any more; their parts are unnamed then.
+fn forget_uploads(tx: &Transaction<'_>) -> Result<()> {
+    tx.execute(
+        "DELETE FROM uploads WHERE NOT EXISTS (SELECT 1 FROM artifacts a
+         WHERE a.id = uploads.artifact_id AND a.state = 'PENDING' AND a.created_at > ?)",
+        [patience_began()],
+    )?;
+    Ok(())
+}
+
+/// Versions that began before this and are not committed have no client any more.
+fn patience_began() -> String {
+    time::at(Timestamp::now().as_second() - i64::try_from(PATIENCE.as_secs()).unwrap_or(0))
+}
+
 /// Manifests of versions that are deleted or gone, unless a version that is not has them too.
 fn dead_manifests(db: &Connection) -> Result<Vec<i64>> {
     let mut statement = db.prepare(
@@ -163,31 +180,31 @@ fn dead_manifests(db: &Connection) -> Result<Vec<i64>> {
 
 fn dead_births(db: &Connection) -> Result<Vec<(i64, Digest)>> {
     let mut statement = db.prepare(
-        "SELECT entity_id, md5 FROM births
+        "SELECT project_id, md5 FROM births
          WHERE md5 NOT IN (SELECT md5 FROM entries WHERE md5 IS NOT NULL) LIMIT ?",
     )?;
     let rows = statement.query_map([AT_MOST], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 16]>(1)?))
     })?;
     rows.map(|row| {
-        let (entity, bytes) = row?;
-        Ok((entity, md5_column(&bytes)?))
+        let (project, bytes) = row?;
+        Ok((project, md5_column(&bytes)?))
     })
     .collect()
 }
 
-/// Removes births, but for entities in which a version is under way or was committed since `began`.
+/// Removes births, but for projects of an entity in which a version is under way or was committed since `began`.
 fn forget_births(tx: &Transaction<'_>, dead: &[(i64, Digest)], began: &str) -> Result<()> {
-    let since = Timestamp::now().as_second() - i64::try_from(PATIENCE.as_secs()).unwrap_or(0);
-    let since = time::at(since);
+    let since = patience_began();
     let mut forget = tx.prepare_cached(
-        "DELETE FROM births WHERE entity_id = ?1 AND md5 = ?2 AND NOT EXISTS (
-           SELECT 1 FROM artifacts a JOIN collections c ON c.id = a.sequence_id
-           WHERE c.entity_id = ?1 AND ((a.state = 'PENDING' AND a.created_at > ?3)
+        "DELETE FROM births WHERE project_id = ?1 AND md5 = ?2 AND NOT EXISTS (
+           SELECT 1 FROM projects p JOIN collections c ON c.entity_id = p.entity_id
+           JOIN artifacts a ON a.sequence_id = c.id
+           WHERE p.id = ?1 AND ((a.state = 'PENDING' AND a.created_at > ?3)
              OR (a.state = 'COMMITTED' AND a.updated_at >= ?4)))",
     )?;
-    for (entity, md5) in dead {
-        forget.execute(params![entity, md5.bytes, since, began])?;
+    for (project, md5) in dead {
+        forget.execute(params![project, md5.bytes, since, began])?;
     }
     Ok(())
 }

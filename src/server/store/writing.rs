@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::{
     Kind, Result, Store, StoreError, aliases,
+    births::{self, Place},
     collections::{self, CollectionRow},
     manifests::{self, ManifestRow},
     projects::{self, Viewer},
@@ -234,7 +235,7 @@ impl Store {
         specs: &[FileSpec],
     ) -> Result<Vec<FileTarget>> {
         self.write(|tx| {
-            let mut checked: Option<(String, VersionRow, i64)> = None;
+            let mut checked: Option<(String, VersionRow, Place)> = None;
             let mut targets = Vec::with_capacity(specs.len());
             for spec in specs {
                 // A batch is of one artifact; its permission is checked once.
@@ -243,11 +244,11 @@ impl Store {
                     .is_none_or(|(id, _, _)| *id != spec.artifact_id)
                 {
                     let artifact = pending(tx, viewer, &spec.artifact_id)?;
-                    let entity = entity_of(tx, artifact.sequence_id)?;
-                    checked = Some((spec.artifact_id.clone(), artifact, entity));
+                    let place = births::place_of(tx, artifact.sequence_id)?;
+                    checked = Some((spec.artifact_id.clone(), artifact, place));
                 }
-                if let Some((_, artifact, entity)) = &checked {
-                    targets.push(target(tx, artifact, *entity, spec)?);
+                if let Some((_, artifact, place)) = &checked {
+                    targets.push(target(tx, viewer, artifact, *place, spec)?);
                 }
             }
             Ok(targets)
@@ -276,13 +277,6 @@ impl Store {
             Ok((found.id, run.id))
         })
     }
-}
-
-/// The entity that owns a collection's project.
-pub(crate) fn entity_of(tx: &Transaction<'_>, collection: i64) -> Result<i64> {
-    Ok(tx
-        .prepare_cached("SELECT entity_id FROM collections WHERE id = ?")?
-        .query_row([collection], |row| row.get(0))?)
 }
 
 fn base_id(id: Option<&str>) -> Result<Option<i64>> {
@@ -473,8 +467,9 @@ pub(crate) fn insert_membership(
 
 fn target(
     tx: &Transaction<'_>,
+    viewer: Viewer,
     artifact: &VersionRow,
-    entity: i64,
+    place: Place,
     spec: &FileSpec,
 ) -> Result<FileTarget> {
     let md5 = Digest::from_base64(Algorithm::Md5, &spec.md5).ok_or_else(|| {
@@ -483,10 +478,7 @@ fn target(
             spec.md5, spec.name
         ))
     })?;
-    let birth: Option<i64> = tx
-        .prepare_cached("SELECT artifact_id FROM births WHERE entity_id = ? AND md5 = ?")?
-        .query_row(params![entity, md5.bytes], |row| row.get(0))
-        .optional()?;
+    let birth = births::in_place(tx, viewer, place, md5)?.map(|birth| birth.artifact);
     let mut multipart = None;
     if birth.is_none() && !spec.upload_parts_input.is_empty() {
         tx.execute(

@@ -210,3 +210,21 @@ async fn a_small_budget_still_serves_many_readers() {
         assert!(read == bytes);
     }
 }
+
+#[tokio::test]
+async fn a_range_fetched_past_the_cache_is_exact_and_leaves_nothing() {
+    let world = World::new().await;
+    let bytes = noise(3 * MIB, 9);
+    let content = world.stored("model.bin", &bytes);
+    let (from, to) = (1000, 2 * MIB + 5);
+    let mut got = Vec::new();
+    let take = |offset: u64, piece: bytes::Bytes| {
+        assert_eq!(offset, (from + got.len()) as u64);
+        got.extend_from_slice(&piece);
+    };
+    let range = from as u64..to as u64;
+    world.store.fetch(&content, range, take).await.unwrap();
+    assert!(got == bytes[from..to]);
+    assert_eq!(world.gets(), 1);
+    assert_eq!(world.store.cached(&content), 0.0);
+}

@@ -20,7 +20,6 @@ DIFFERENCES: dict[str, str] = {
     "test_a_conflict_of_file_and_directory_is_skipped": "it raises where a file is in the way of a directory",
     "test_a_403_during_a_download_in_parts_refreshes_the_url": "it downloads in parts of a fixed size only",
     "test_unsafe_entry_paths_are_refused": "it follows such paths",
-    "test_a_resumed_run_goes_on_logging": "open: its Python service ends when a run is resumed here",
     "test_core_downloads_by_manifest_entries": "it runs without core here",
     "test_registries_are_listed_filtered_ordered_and_paged": "its registries are not ordered",
     "test_collections_of_a_registry_are_listed_and_filtered": "its registries take no page size",

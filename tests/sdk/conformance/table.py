@@ -15,7 +15,7 @@ What the unmodified SDK sees on `wandbfs serve`. Written by the run of `tests/sd
 (`WANDBFS_WRITE_TABLE=1 scripts/test --slow`); do not edit. Each row is a test of that name.
 
 {CURRENT} is the release this project follows; {OLDER} is one that still uploads from Python.
-`+` passed, `-` failed, `n/a` cannot be seen with that release, or is open (reason below), `·` not run.
+`+` passed, `-` failed, `n/a` cannot be seen with that release (reason below), `·` not run.
 """
 
 

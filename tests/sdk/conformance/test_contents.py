@@ -9,6 +9,9 @@ def prepare(server):
     """Manifests that the SDK refuses to write: of older and other clients."""
     server.log_manifest(TALK, "up", {"../escaped": b"x"})
     server.log_manifest(TALK, "absolute", {"/escaped": b"x"})
+    server.log_manifest(TALK, "drive", {"C:/escaped": b"x"})
+    server.log_manifest(TALK, "backslashes", {"..\\escaped": b"x"})
+    server.log_manifest(TALK, "share", {"\\\\host\\share\\escaped": b"x"})
     server.log_manifest(TALK, "handV1", {"f": b"one"}, layout="V1")
     server.log_manifest(TALK, "handV2", {"f": b"two"}, layout="V2")
     return {}
@@ -125,8 +128,13 @@ def test_a_tracked_reference_cannot_be_downloaded(seen):
     assert seen["tracked download"]
 
 
+def test_missing_references_are_errors_at_download_unless_allowed(seen):
+    assert seen["missing at download"] and seen["missing allowed"] == {"stays": "stays"}
+
+
 def test_unsafe_entry_paths_are_refused(seen):
-    assert seen["unsafe"]["up"] and seen["unsafe"]["absolute"] and seen["escaped"] is False
+    """Upwards, absolute, with a drive letter, upwards by backslashes, on a share of another machine."""
+    assert len(seen["unsafe"]) == 5 and all(seen["unsafe"].values()) and seen["escaped"] is False
 
 
 def test_a_conflict_of_file_and_directory_is_skipped(seen):

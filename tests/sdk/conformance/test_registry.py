@@ -14,8 +14,10 @@ def prepare(server):
     mate = post("users", username="mate")
     team = post("teams", team="makers", org="Makers Inc", members=[
         {"username": owner["username"], "role": "admin"}, {"username": mate["username"], "role": "member"}])
+    requests.put(f"{server.base_url}/_test/entities/{team['team']}", json={"protected_aliases": ["guarded"]},
+                 timeout=60).raise_for_status()
     return {"api_key": owner["api_key"], "org": team["org"], "team": team["team"], "mate": mate["username"],
-            "entity": team["team"]}
+            "entity": team["team"], "mate_key": mate["api_key"]}
 
 
 def test_a_registry_is_created(seen):
@@ -72,6 +74,12 @@ def test_artifact_exists_understands_registry_paths(seen):
 
 def test_aliases_in_a_registry_save_and_unlink_removes(seen):
     assert seen["alias in registry"] == "v0" and seen["unlinked"] is False
+
+
+def test_protected_aliases_are_for_admins_alone(seen):
+    assert "guarded" in seen["protected for a member"] and "guarded" in seen["logged by a member"]
+    assert seen["protected for an admin"] == ["guarded"]
+    assert "guarded" in seen["removed by a member"] and seen["guarded stays"] == "v2"
 
 
 def test_users_are_members_of_a_registry_with_a_role(seen):

@@ -22,6 +22,8 @@ PROJECT = "wire"
 PROJECT_OF = "project(entityName: $entity, name: $project)"
 TYPE_OF = f'{PROJECT_OF} {{ artifactType(name: "dataset")'
 COLLECTION_OF = f'{PROJECT_OF} {{ artifactCollection(name: "data")'
+BOARD_OF = f'{PROJECT_OF} {{ artifactCollection(name: "board")'
+ORGANIZATION = 'organization(name: "Wire Inc") { orgEntity'
 RUN_OF = f'{PROJECT_OF} {{ run(name: "rawrun")'
 CONNECTIONS = {
     "projects of an entity": ("models(entityName: $entity, {page})", "name"),
@@ -37,6 +39,26 @@ CONNECTIONS = {
     "runs that used a version": (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ artifact {{ usedBy({{page}})', "name"),
     "memberships of a version":
         (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ artifact {{ artifactMemberships({{page}})', "id"),
+    "collections of a version":
+        (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ artifact {{ artifactCollections({{page}})', "name"),
+    "files of a version": (f'{COLLECTION_OF} {{ artifactMembership(aliasName: "v0") {{ artifact {{ files({{page}})', "name"),
+    "memberships of a collection": (f"{COLLECTION_OF} {{ artifactMemberships({{page}})", "id"),
+    "tags of a collection": (f"{COLLECTION_OF} {{ tags({{page}})", "name"),
+    "versions of a portfolio": (f"{BOARD_OF} {{ artifacts({{page}})", "id"),
+    "memberships of a portfolio": (f"{BOARD_OF} {{ artifactMemberships({{page}})", "id"),
+    "aliases of a portfolio": (f"{BOARD_OF} {{ aliases({{page}})", "alias"),
+    "tags of a portfolio": (f"{BOARD_OF} {{ tags({{page}})", "name"),
+    "runs of a project": (f"{PROJECT_OF} {{ runs({{page}})", "name"),
+    "files of a run": (f"{RUN_OF} {{ files({{page}})", "name"),
+    "projects": ("projects(entityName: $entity, {page})", "name"),
+    "projects of the viewer": ("viewer { projects({page})", "name"),
+    "keys of the viewer": ("viewer { apiKeys({page})", "id"),
+    "users": ("users({page})", "username"),
+    "registries": (f"{ORGANIZATION} {{ projects({{page}})", "name"),
+    "collections of all registries": (f"{ORGANIZATION} {{ artifactCollections({{page}})", "name"),
+    "versions of all registries": (f"{ORGANIZATION} {{ artifactMemberships({{page}})", "id"),
+    "versions of a registry":
+        (f'{ORGANIZATION} {{ artifactMemberships(projectFilters: "{{\\"name\\": \\"wandb-registry-r0\\"}}", {{page}})', "id"),
 }
 
 
@@ -46,7 +68,7 @@ def edit(server, mutation: str, input_type: str, **members):
 
 @pytest.fixture(scope="module")
 def wire(module_server):
-    """Seven versions of one collection, five collections, four projects, three types, uses, links."""
+    """Seven versions of one collection, a portfolio of them, more collections, types, projects, registries, teams."""
     server = module_server
     place = {"entityName": server.entity, "projectName": PROJECT}
     ids = []
@@ -63,11 +85,37 @@ def wire(module_server):
         edit(server, "upsertBucket", "UpsertBucketInput", entityName=server.entity, modelName=PROJECT, name=f"user{n}")
         edit(server, "useArtifact", "UseArtifactInput", **place, runName=f"user{n}", artifactID=ids[0])
         edit(server, "linkArtifact", "LinkArtifactInput", **place, artifactID=ids[0], artifactPortfolioName=f"shelf{n}")
+        edit(server, "linkArtifact", "LinkArtifactInput", **place, artifactID=ids[n], artifactPortfolioName="board",
+             aliases=[{"artifactCollectionName": "board", "alias": f"board{n}"}])
     for n in range(4):
         server.log_manifest(PROJECT, f"other{n}", {"f": f"other{n}".encode()})
         server.log_manifest(PROJECT, f"typed{n}", {"f": f"typed{n}".encode()}, artifact_type=f"type{n}")
         server.log_manifest(f"{PROJECT}{n}", "data", {"f": b"x"})
+    for collection in ("data", "board"):
+        edit(server, "createArtifactCollectionTagAssignments", "CreateArtifactCollectionTagAssignmentsInput", **place,
+             artifactCollectionName=collection, tags=[{"tagName": f"tag{n}"} for n in range(5)])
+    server.graphql("""mutation($e: String, $p: String!) { createRunFiles(input: {entityName: $e, projectName: $p,
+        runName: "rawrun", files: ["a", "b", "c", "d", "e"]}) { runID } }""", e=server.entity, p=PROJECT)
+    made = {}
+    for n in range(5):
+        control(server, "users", username=f"member{n}")
+        control(server, "users", username=server.entity, read_only=True)
+        made = control(server, "teams", team=f"team{n}", org="Wire Inc",
+                       members=[{"username": server.entity, "role": "admin"}])
+    for n in range(5):
+        registry = f"wandb-registry-r{n}"
+        edit(server, "upsertModel", "UpsertModelInput", entityName=made["org_entity"], name=registry, access="PRIVATE",
+             allowAllArtifactTypesInRegistry=True)
+        for index in range(5 if n == 0 else 1):
+            edit(server, "linkArtifact", "LinkArtifactInput", artifactID=ids[index], entityName=made["org_entity"],
+                 projectName=registry, artifactPortfolioName=f"collection{n}")
     return server
+
+
+def control(server, what: str, **body) -> dict:
+    answer = requests.post(f"{server.base_url}/_test/{what}", json=body, timeout=60)
+    answer.raise_for_status()
+    return answer.json()
 
 
 def listing(server, connection: str, what: str, first=None, after=None, more: str = "") -> dict:
@@ -78,7 +126,7 @@ def listing(server, connection: str, what: str, first=None, after=None, more: st
         ", {page}", "").replace("({page})", "")
     path = path.replace("$entity", json.dumps(server.entity)).replace("$project", json.dumps(PROJECT))
     found = server.graphql(f"{{ {path} {{ pageInfo {{ endCursor hasNextPage }} edges {{ node {{ {what} }} }} }} "
-                           + "}" * (connection.count("{") - 1) + " }")
+                           + "}" * connection.count("{ ") + " }")
     while "pageInfo" not in found:
         found = next(iter(found.values()))
     return found
@@ -213,12 +261,16 @@ def test_collections_are_filtered(filters, expected, wire):
     assert sorted(names) == expected
 
 
-def test_pages_are_stable_under_inserts(wire):
-    path, what = CONNECTIONS["versions"]
+@pytest.mark.parametrize("connection, project, collection", [
+    ("versions", PROJECT, "data"), ("collections of a type", PROJECT, "new in the type"),
+    ("collections of a project", PROJECT, "new in the project"), ("memberships of a collection", PROJECT, "data"),
+    ("projects of an entity", f"{PROJECT}-new", "data")])
+def test_pages_are_stable_under_inserts(connection, project, collection, wire):
+    path, what = CONNECTIONS[connection]
+    wire.log_manifest(f"{PROJECT}-elsewhere", "data", {"f": connection.encode()})
     first = listing(wire, path, what, 3)
-    wire.log_manifest(f"{PROJECT}-elsewhere", "data", {"f": b"elsewhere"})
     before = walk(wire, path, what, None)
-    added = wire.log_manifest(PROJECT, "data", {"f": b"added meanwhile"})
+    added = wire.log_manifest(project, collection, {"f": f"added to the {connection}".encode()})
     rest, after = [], first["pageInfo"]["endCursor"]
     while after:
         page = listing(wire, path, what, 2, after)

@@ -347,17 +347,11 @@ fn a_private_project_does_not_exist_for_others() {
             .is_err()
     );
     let hex = Digest::of(Algorithm::Md5, b"one").hex();
+    assert!(world.store.handler_object(bob, &hex).unwrap().is_none());
     assert!(
         world
             .store
-            .handler_object(bob.user_id, false, "ann", &hex)
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        world
-            .store
-            .handler_object(world.me.user_id, false, "ann", &hex)
+            .handler_object(world.me, &hex)
             .unwrap()
             .is_some()
     );

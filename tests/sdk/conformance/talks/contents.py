@@ -92,6 +92,11 @@ with start() as run:
         Page.tag = "two"
         seen["web versions"].append(web_version())
     with part():
+        dangling = draft("dangling", {"stays": "stays"})
+        # The stand-in of the cloud's library has no versions of any object.
+        dangling.add_reference("s3://bucket/gone", name="gone", checksum=False)
+        run.log_artifact(dangling).wait()
+    with part():
         broken = wandb.Artifact("broken", "dataset")
         seen["missing references"] = [bool(refusal(lambda: broken.add_reference(uri, name="x")))
                                       for uri in (f"{site}/missing", f"file://{other}/none", "no-scheme")]
@@ -180,8 +185,12 @@ with part():
     if OLD:
         raise NotImplementedError("it would write outside of the download's root")
     seen["unsafe"] = {name: refusal(lambda: api.artifact(f"{path}/{name}:latest").download(root=f"down/{name}"))
-                      for name in ("up", "absolute")}
+                      for name in ("up", "absolute", "drive", "backslashes", "share")}
     seen["escaped"] = pathlib.Path("down/escaped").exists() or pathlib.Path("/escaped").exists()
+with part():
+    broken = api.artifact(f"{path}/dangling:latest")
+    seen["missing at download"] = refusal(lambda: broken.download(root="down/dangling1"))
+    seen["missing allowed"] = tree(broken.download(root="down/dangling2", allow_missing_references=True))
 with part():
     pathlib.Path("down/conflict").mkdir(parents=True)
     pathlib.Path("down/conflict/a").write_text("a file where the version has a directory")

@@ -1,5 +1,7 @@
 """Registries of an organization."""
 
+import os
+
 from witness import ENTITY, GIVEN, PROJECT, done, log, part, refusal, seen, start
 import wandb
 
@@ -64,6 +66,21 @@ with part():
     seen["alias in registry"] = api.artifact(f"{ORG}/wandb-registry-models/best:gold").version
     link.unlink()
     seen["unlinked"] = api.artifact_exists(f"{ORG}/wandb-registry-models/best:v0")
+with part():
+    def save_as(key, change):
+        artifact = wandb.Api(overrides={"entity": TEAM}, api_key=key).artifact(f"{TEAM}/{PROJECT}/data:v2")
+        change(artifact.aliases)
+        artifact.save()
+    owner_key = os.environ["WANDB_API_KEY"]
+    seen["protected for a member"] = refusal(lambda: save_as(GIVEN["mate_key"], lambda a: a.append("guarded")))
+    save_as(owner_key, lambda a: a.append("guarded"))
+    seen["protected for an admin"] = [a for a in api.artifact(f"{TEAM}/{PROJECT}/data:v2").aliases if a == "guarded"]
+    seen["removed by a member"] = refusal(lambda: save_as(GIVEN["mate_key"], lambda a: a.remove("guarded")))
+    os.environ["WANDB_API_KEY"] = GIVEN["mate_key"]
+    with start(project=PROJECT, entity=TEAM, id="mate", settings={"api_key": GIVEN["mate_key"]}) as run:
+        seen["logged by a member"] = refusal(lambda: log(run, "data", {"f": "m"}, aliases=["guarded"]))
+    os.environ["WANDB_API_KEY"] = owner_key
+    seen["guarded stays"] = api.artifact(f"{TEAM}/{PROJECT}/data:guarded").version
 with part():
     registry = api.registry("models", organization=ORG)
     mate = api.user(MATE)
