@@ -89,6 +89,7 @@ async fn run(
         hashed: 0,
         idle: Some(progress),
         hashing: None,
+        writing: None,
     };
     loop {
         if let Some((progress, length)) = fill.hash_on() {
@@ -97,37 +98,39 @@ async fn run(
             }
             return;
         }
-        tokio::select! {
-            first = segments.recv() => {
-                let (Some(first), Some(body)) = (first, body.upgrade()) else {
-                    return;
-                };
-                let batch = batch_of(first, &mut segments);
-                if body.write_batch(&mut fill, batch).await.is_none() {
-                    return;
-                }
-            }
-            hashed = hashed(&mut fill.hashing) => {
-                fill.hashing = None;
-                let Some(body) = body.upgrade() else {
-                    return;
-                };
-                match hashed {
-                    Ok(progress) => fill.idle = Some(progress),
-                    Err(cause) => {
-                        let _over: Option<()> = body.give_up_disk(generation, &cause);
-                        return;
-                    }
-                }
-            }
+        // The digest is what is waited for in the end: it must not stand still while the disk works.
+        let event = tokio::select! {
+            first = segments.recv(), if fill.writing.is_none() => match first {
+                Some(first) => Event::Came(batch_of(first, &mut segments)),
+                None => return,
+            },
+            written = done(&mut fill.writing) => Event::Written(written),
+            hashed = done(&mut fill.hashing) => Event::Hashed(hashed),
+        };
+        let Some(body) = body.upgrade() else {
+            return;
+        };
+        if body.advance(&mut fill, event).is_none() {
+            return;
         }
     }
 }
 
-/// Waits for the hashing under way; for ever where there is none.
-async fn hashed(hashing: &mut Option<JoinHandle<io::Result<Progress>>>) -> io::Result<Progress> {
-    match hashing {
-        Some(hashing) => hashing.await.map_err(io::Error::other)?,
+/// What the writer waits for.
+enum Event {
+    Came(Vec<Segment>),
+    Written(io::Result<Vec<Segment>>),
+    Hashed(io::Result<Progress>),
+}
+
+/// Waits for the work under way; for ever where there is none.
+async fn done<T>(work: &mut Option<JoinHandle<io::Result<T>>>) -> io::Result<T> {
+    match work {
+        Some(handle) => {
+            let done = handle.await.map_err(io::Error::other);
+            *work = None;
+            done?
+        }
         None => std::future::pending().await,
     }
 }
@@ -166,6 +169,7 @@ struct Filling {
     /// The hash, while nobody works on it.
     idle: Option<Progress>,
     hashing: Option<JoinHandle<io::Result<Progress>>>,
+    writing: Option<JoinHandle<io::Result<Vec<Segment>>>>,
 }
 
 impl Filling {
@@ -225,26 +229,36 @@ impl Body {
         None
     }
 
-    /// Writes a batch; `None` when the fill is over.
-    async fn write_batch(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
-        let generation = fill.generation;
-        let scratch = Arc::clone(&fill.scratch);
-        let shared = Arc::clone(&self.shared);
-        let written = blocking(move || {
-            let pieces = batch
-                .iter()
-                .map(|segment| (segment.offset, &*segment.bytes));
-            shared.write(&scratch, &pieces.collect::<Vec<_>>())?;
-            Ok(batch)
-        })
-        .await;
-        let batch = match written {
-            Ok(Ok(batch)) => batch,
-            Ok(Err(cause)) => return self.give_up_disk(generation, &cause),
-            Err(error) => return self.give_up_disk(generation, &io::Error::other(error)),
-        };
+    /// Goes on after an event; `None` when the fill is over.
+    fn advance(&self, fill: &mut Filling, event: Event) -> Option<()> {
+        match event {
+            Event::Came(batch) => {
+                let scratch = Arc::clone(&fill.scratch);
+                let shared = Arc::clone(&self.shared);
+                fill.writing = Some(tokio::task::spawn_blocking(move || {
+                    let pieces = batch
+                        .iter()
+                        .map(|segment| (segment.offset, &*segment.bytes));
+                    shared.write(&scratch, &pieces.collect::<Vec<_>>())?;
+                    Ok(batch)
+                }));
+                Some(())
+            }
+            Event::Written(Ok(batch)) => self.written(fill, batch),
+            Event::Hashed(Ok(progress)) => {
+                fill.idle = Some(progress);
+                Some(())
+            }
+            Event::Written(Err(cause)) | Event::Hashed(Err(cause)) => {
+                self.give_up_disk(fill.generation, &cause)
+            }
+        }
+    }
+
+    /// A batch is on disk; `None` when the fill is over.
+    fn written(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
         let mut state = self.state.lock();
-        if state.fill.generation != generation {
+        if state.fill.generation != fill.generation {
             return None;
         }
         state.progress = Instant::now();
