@@ -291,6 +291,9 @@ impl Version {
     }
 }
 
+/// A slot for the connection, and memory.
+type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
 /// Fetches URLs in bulk, then the bodies.
 async fn fetch_all(shared: Weak<Shared>, version: Arc<Version>, wanted: Vec<Wanted>) {
     let failures = version.failures.load(Relaxed);
@@ -320,8 +323,7 @@ async fn fetch_all(shared: Weak<Shared>, version: Arc<Version>, wanted: Vec<Want
         };
         let version = Arc::clone(&version);
         tokio::spawn(async move {
-            fetch_one(&strong, &version, file).await;
-            drop(turn);
+            fetch_one(&strong, &version, file, turn).await;
         });
     }
 }
@@ -329,7 +331,7 @@ async fn fetch_all(shared: Weak<Shared>, version: Arc<Version>, wanted: Vec<Want
 impl Ahead {
     /// Waits until another body may be begun: a slot, and memory. Without an answer the store is
     /// gone.
-    async fn turn(&self, file: &Wanted) -> Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+    async fn turn(&self, file: &Wanted) -> Option<Turn> {
         let size = file.subject.size.unwrap_or(SMALL);
         let cost = units(size).min(self.memory_units);
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
@@ -338,7 +340,7 @@ impl Ahead {
     }
 }
 
-async fn fetch_one(shared: &Arc<Shared>, version: &Version, file: Wanted) {
+async fn fetch_one(shared: &Arc<Shared>, version: &Version, file: Wanted, (slot, memory): Turn) {
     // A reader that came first fetches it, or has done so.
     if !version.state.lock().ordered.contains_key(&file.number) {
         return;
@@ -355,7 +357,13 @@ async fn fetch_one(shared: &Arc<Shared>, version: &Version, file: Wanted) {
     };
     let body = shared.body_for(&file.content, file.subject);
     body.retain();
-    let fetched = body.fetch_whole(Some(&source), true).await;
+    let mut fetched = body.fetch_whole(Some(&source), false).await;
+    // The connection is free for the next; the memory is when the disk has the bytes.
+    drop(slot);
+    if fetched.is_ok() {
+        fetched = body.fetch_whole(Some(&source), true).await;
+    }
+    drop(memory);
     body.release();
     if let Err(error) = fetched {
         tracing::debug!(error = %error.chain(), "not fetched ahead");

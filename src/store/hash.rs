@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use md5::Digest as _;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::md5::Md5;
 use crate::model::{Digest, DigestAlgorithm};
 
 /// Bytes read at a time when hashing a file: large enough to hide the system call, small enough to
@@ -15,14 +15,14 @@ const BLOCK: usize = 256 << 10;
 
 /// A hash being made.
 pub(crate) enum Hasher {
-    Md5(md5::Md5),
+    Md5(Md5),
     Xxh128(Box<Xxh3>),
 }
 
 impl Hasher {
     pub(crate) fn new(algorithm: DigestAlgorithm) -> Self {
         match algorithm {
-            DigestAlgorithm::Md5 => Self::Md5(md5::Md5::new()),
+            DigestAlgorithm::Md5 => Self::Md5(Md5::new()),
             DigestAlgorithm::Xxh128 => Self::Xxh128(Box::new(Xxh3::new())),
         }
     }
@@ -36,7 +36,7 @@ impl Hasher {
 
     pub(crate) fn finish(self) -> Digest {
         match self {
-            Self::Md5(hash) => Digest::new(DigestAlgorithm::Md5, hash.finalize().into()),
+            Self::Md5(hash) => Digest::new(DigestAlgorithm::Md5, hash.finish()),
             // Canonical form of XXH128 is big-endian, as the manifest writes it.
             Self::Xxh128(hash) => {
                 Digest::new(DigestAlgorithm::Xxh128, hash.digest128().to_be_bytes())

@@ -73,7 +73,7 @@ fn copy(cache: &Cache, file: &File, like: Digest) -> std::io::Result<(Scratch, u
             return Ok((scratch, size, hasher.finish()));
         }
         hasher.update(&block[..length]);
-        scratch.write_at(&block[..length], size)?;
+        cache.write(&scratch, &[(size, &block[..length])])?;
         size += length as u64;
     }
 }

@@ -18,6 +18,7 @@
 //! file gets its name in the cache; from then on reads come from that file.
 
 mod ahead;
+mod blocks;
 mod body;
 mod budget;
 mod buffers;
@@ -26,8 +27,10 @@ mod direct;
 mod handle;
 mod hash;
 mod local;
+mod md5;
 mod partial;
 mod prefetch;
+mod settle;
 mod source;
 
 use std::collections::{HashMap, VecDeque};
@@ -38,6 +41,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 pub use cache::{CacheKeeper, CachedFile, Report as CacheReport};
 pub use source::DownloadHandler;
@@ -47,15 +51,25 @@ use crate::model::{
 };
 use crate::telemetry::Meter;
 use ahead::Ahead;
+use blocks::Blocks;
 use body::Body;
 use budget::Budget;
-use cache::{Cache, Place};
+use cache::{Cache, Place, Scratch, is_full};
 use handle::Handle;
+use settle::Settling;
 use source::{Net, Source, Sources, Urls, node_of};
 
 /// Bodies of partly fetched files that stay after their last close, so that `tar`, `safetensors`
 /// and the like, which open a file twice, fetch its head once. They cost disk, hardly memory.
 const KEPT_PARTIAL: usize = 8;
+
+/// Most memory of bytes that are on disk and kept until they are hashed, beside the budget: what two
+/// parts that come at once bring out of order.
+const HOT: u64 = 16 << 20;
+
+/// Part of the cache that these bodies may be together: they are beside the limit, since nobody else
+/// can use them.
+const PART_KEPT_PARTIAL: u64 = 8;
 
 /// How a store behaves.
 #[derive(Debug, Clone)]
@@ -109,12 +123,16 @@ impl Drop for End {
 pub(crate) struct Shared {
     cache: Cache,
     budget: Budget,
+    blocks: Blocks,
+    settling: Settling,
+    /// Memory of written bytes that wait for their digest, in units of [`budget::units`].
+    hot: Arc<Semaphore>,
     ahead: Ahead,
     sources: Arc<Sources>,
     deadline: Duration,
     offline: bool,
     allow_file_refs: bool,
-    /// Lock order: `bodies` before `partial`; a body's own lock is never held when one is taken.
+    /// Lock order: `bodies` before `partial` before the state of a body.
     bodies: Mutex<HashMap<Key, Weak<Body>>>,
     partial: Mutex<VecDeque<Arc<Body>>>,
 }
@@ -146,10 +164,14 @@ impl Store {
             handler: links.handler,
         };
         let budget = Budget::new(options.memory);
+        let hot = budget::units(HOT.min(budget.total() / 8));
         let shared = Arc::new(Shared {
             cache: Cache::open(options.cache_dir, options.cache_limit),
             ahead: Ahead::new(budget.total()),
             budget,
+            blocks: Blocks::default(),
+            settling: Settling::default(),
+            hot: Arc::new(Semaphore::new(hot as usize)),
             sources: Arc::new(sources),
             deadline: options.deadline,
             offline: options.offline,
@@ -316,13 +338,41 @@ fn is_digest_of_nothing(digest: crate::model::Digest) -> bool {
 impl Shared {
     /// Keeps a partly fetched body for a while after its last close.
     fn keep_partial(&self, body: Arc<Body>) {
+        let most = self.cache.limit() / PART_KEPT_PARTIAL;
         let mut partial = self.partial.lock();
         partial.retain(|kept| !Arc::ptr_eq(kept, &body));
         partial.push_back(body);
-        let gone = (partial.len() > KEPT_PARTIAL).then(|| partial.pop_front());
+        let mut bytes: u64 = partial.iter().map(|kept| kept.present()).sum();
+        let mut gone = Vec::new();
+        while partial.len() > KEPT_PARTIAL || bytes > most {
+            let Some(oldest) = partial.pop_front() else {
+                break;
+            };
+            bytes = bytes.saturating_sub(oldest.present());
+            gone.push(oldest);
+        }
         drop(partial);
         // Dropped outside the lock: the end of a body takes the other one.
         drop(gone);
+    }
+
+    /// Writes pieces of a content into its file. When the disk is full and the cache has nothing to
+    /// give, what is kept of closed files goes. Blocking.
+    fn write(&self, scratch: &Scratch, pieces: &[(u64, &[u8])]) -> std::io::Result<()> {
+        let written = self.cache.write(scratch, pieces);
+        match written {
+            Err(cause) if is_full(&cause) => {
+                let kept = std::mem::take(&mut *self.partial.lock());
+                match kept.is_empty() {
+                    true => Err(cause),
+                    false => {
+                        drop(kept);
+                        self.cache.write(scratch, pieces)
+                    }
+                }
+            }
+            written => written,
+        }
     }
 
     /// Forgets a body that is being dropped.

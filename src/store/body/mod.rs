@@ -27,6 +27,7 @@ use tokio::time::timeout_at;
 use super::ahead::Announcement;
 use super::cache::Place;
 use super::partial::{Fill, Part};
+use super::prefetch::Pace;
 use super::source::Source;
 use super::{Key, Shared, Subject, blocking, local};
 use crate::model::{Content, Digest, Error, ErrorKind, Origin};
@@ -79,6 +80,9 @@ struct State {
     /// The fetch of a small or local content.
     whole: Option<Arc<Part>>,
     fill: Fill,
+    pace: Pace,
+    /// Ranges that readers wait for.
+    awaited: Vec<Range<u64>>,
     /// Times that what came was thrown away.
     strikes: u32,
     /// Number of strikes at which nothing is fetched any more; each open grants [`STRIKES`] more.
@@ -122,6 +126,8 @@ impl Body {
                 memory: (subject.size == Some(0)).then(Bytes::new),
                 whole: None,
                 fill: Fill::new(0),
+                pace: Pace::default(),
+                awaited: Vec::new(),
                 strikes: 0,
                 struck_out_at: STRIKES,
                 last_wrong: None,
@@ -149,6 +155,11 @@ impl Body {
         self.state.lock().verified.is_some()
     }
 
+    /// Where the content is kept.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.place
+    }
+
     /// Tells the store that this content is read and was not here.
     pub(super) fn announce(&self, announcement: Announcement) {
         self.shared.read_missing(announcement);
@@ -172,6 +183,11 @@ impl Body {
         }
     }
 
+    /// Bytes of a partly fetched content that are here.
+    pub(super) fn present(&self) -> u64 {
+        self.state.lock().fill.present()
+    }
+
     /// The verified file on disk.
     pub(super) fn file(&self) -> Option<Arc<File>> {
         self.state.lock().verified.clone()
@@ -193,8 +209,13 @@ impl Body {
     pub(super) fn release(self: &Arc<Self>) {
         let last = self.handles.fetch_sub(1, Relaxed) == 1;
         let worth_keeping = {
-            let state = self.state.lock();
-            state.verified.is_none() && state.strikes == 0 && state.fill.present() > 0
+            let mut state = self.state.lock();
+            if last {
+                state.fill.forget_postponed();
+            }
+            let fill = &state.fill;
+            let any = fill.present() > 0 && !fill.is_diskless();
+            state.verified.is_none() && state.strikes == 0 && any
         };
         if last && worth_keeping && self.mode == Mode::Ranged {
             self.shared.keep_partial(Arc::clone(self));
@@ -251,7 +272,7 @@ impl Body {
         let body = Arc::clone(self);
         let task_part = Arc::clone(&part);
         if let Some(bytes) = state.memory.clone() {
-            tokio::spawn(async move { body.settle_small(bytes).await });
+            tokio::spawn(async move { body.settle_small(bytes, None) });
             state.whole = Some(Arc::clone(&part));
             return Ok(part);
         }

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::{Body, Mode, State};
 use crate::model::{Error, ErrorKind};
+use crate::store::blocks::BLOCK;
 use crate::store::budget::Share;
 use crate::store::cache::Scratch;
 use crate::store::partial::{Part, Piece, Segment};
@@ -17,15 +18,16 @@ use crate::store::prefetch::Wish;
 use crate::store::source::{Head, Receiver, Request, Source};
 use crate::store::{disk_error, handle::pread};
 
-/// Parts of one content under way at once; four parts of 8 MiB fill 1 Gbit/s at 250 ms.
-const PARALLEL_PARTS: usize = 4;
+/// Largest part that nobody waits for: at 4 MiB a request costs a hundredth of what its bytes do, and
+/// two of them at once bring the bytes nearly in order.
+const AHEAD_PART: u64 = 4 << 20;
 
 /// How far a request that someone waits for runs on beyond what is waited for: the first window of
 /// the plan. More would hold memory that others wait for.
 const RUN_ON: u64 = (1 << 20) + (128 << 10);
 
-/// Memory paid in advance for a body that comes whole: about what a socket hands over at once.
-const STREAM_SHARE: u64 = 256 << 10;
+/// Memory paid in advance for a body that comes whole: one block.
+const STREAM_SHARE: u64 = BLOCK;
 
 /// Times that a read begins anew after its bytes were fetched and lost again.
 const RESTARTS: usize = 16;
@@ -88,6 +90,7 @@ impl Body {
             self.start(&mut state, source, wish)?;
             (state.fill.parts_for(&wish.demand), state.fill.generation)
         };
+        let _awaited = self.await_bytes(range);
         self.wait(|state| {
             if state.verified.is_some() {
                 return Some(Ok(Some(Found::Verified)));
@@ -118,6 +121,15 @@ impl Body {
             lost.then_some(Ok(None))
         })
         .await
+    }
+
+    /// Has blocks handed on early, while the guard lives, where they complete `range`.
+    fn await_bytes(&self, range: &Range<u64>) -> Awaited<'_> {
+        self.state.lock().awaited.push(range.clone());
+        Awaited {
+            body: self,
+            range: range.clone(),
+        }
     }
 
     /// Begins `wish` and waits until the length is known.
@@ -172,7 +184,8 @@ impl Body {
         if let [Piece::Disk(range)] = &pieces[..] {
             return self.read_scratch(scratch.as_ref(), range).await;
         }
-        let mut all = BytesMut::new();
+        let length = pieces.iter().map(Piece::len).sum();
+        let mut all = BytesMut::with_capacity(length);
         for piece in pieces {
             match piece {
                 Piece::Memory(bytes) => all.extend_from_slice(&bytes),
@@ -203,7 +216,9 @@ impl Body {
         source: Option<&Source>,
         wish: &Wish,
     ) -> Result<(), Error> {
-        if state.fill.missing(&wish.demand).is_empty() && wish.ahead.is_empty() {
+        let demanded = !state.fill.missing(&wish.demand).is_empty();
+        if !demanded && wish.ahead.is_empty() {
+            self.go_on(state);
             return Ok(());
         }
         let Some(source) = source else {
@@ -218,59 +233,84 @@ impl Body {
             }
             return Ok(());
         }
+        // Without a disk, what is fetched far ahead is gone before it is read.
+        let modest = state.fill.is_diskless().then(|| wish.at_most(RUN_ON));
+        let wish = modest.as_ref().unwrap_or(wish);
         // Demand and what follows it go out as one request where they touch.
         let touching = wish.ahead.start <= wish.demand.end;
         let mut end = match touching {
             true => wish.ahead.end.max(wish.demand.end),
             false => wish.demand.end,
         };
-        if !state.fill.missing(&wish.demand).is_empty() {
+        if demanded {
             // A request must go out anyway: a sequential reader's may as well bring more.
             let size = state.length.unwrap_or(u64::MAX);
             end = end.max(wish.demand.end.saturating_add(wish.run_on).min(size));
         }
         let first = wish.demand.start..end;
-        self.start_range(state, source, first, &wish.demand)?;
+        let later = self.start_range(state, source, first, &wish.demand)?;
+        state.fill.postpone(source, later);
         if !touching {
-            self.start_range(state, source, wish.ahead.clone(), &wish.demand)?;
+            state.fill.postpone(source, wish.ahead.clone());
         }
+        self.go_on(state);
         Ok(())
     }
 
+    /// Begins what was planned ahead and had to wait, as far as that is possible by now.
+    fn go_on(self: &Arc<Self>, state: &mut State) {
+        if self.handles.load(Relaxed) == 0 || self.shared.offline {
+            return;
+        }
+        for _ in 0..state.fill.postponed() {
+            let Some((source, range)) = state.fill.next_postponed() else {
+                return;
+            };
+            // Nothing is demanded, so nothing can be refused.
+            let later = self.start_range(state, &source, range, &(0..0));
+            state.fill.postpone(&source, later.unwrap_or(0..0));
+        }
+    }
+
+    /// Begins what is missing of `range`; gives back what has to wait, because nobody waits for it.
     fn start_range(
         self: &Arc<Self>,
         state: &mut State,
         source: &Source,
         range: Range<u64>,
         demand: &Range<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<Range<u64>, Error> {
         let largest = self.shared.budget.part();
+        let ahead = largest.min(AHEAD_PART);
+        let parallel = state.pace.parallel(ahead);
         for gap in state.fill.missing(&range) {
             let mut at = gap.start;
             while at < gap.end {
                 let demanded = at < demand.end && demand.start < gap.end;
                 let enough = match demanded {
                     true => largest.min(demand.end - at + RUN_ON),
-                    false => largest,
+                    false => ahead,
                 };
                 let part = at..at.saturating_add(enough).min(gap.end);
-                at = part.end;
                 if demanded {
                     self.require_network()?;
+                    at = part.end;
                     self.spawn_part(state, source, part, None);
                     continue;
                 }
+                let later = at..range.end;
                 // Nobody waits for the rest: it is fetched only where memory is free for it.
-                if self.shared.offline || state.fill.parts_under_way() >= PARALLEL_PARTS {
-                    return Ok(());
+                if self.shared.offline || state.fill.parts_under_way() >= parallel {
+                    return Ok(later);
                 }
+                at = part.end;
                 match self.shared.budget.try_pay(part.end - part.start) {
                     Some(share) => self.spawn_part(state, source, part, Some(share)),
-                    None => return Ok(()),
+                    None => return Ok(later),
                 }
             }
         }
-        Ok(())
+        Ok(range.end..range.end)
     }
 
     fn spawn_part(
@@ -311,18 +351,32 @@ impl Body {
             share,
             generation,
             streaming: whole,
+            block: BytesMut::new(),
+            lent: false,
+            sent: Instant::now(),
+            head: None,
+            begun: range.start,
             end: range.start,
+            asked: range.end,
         };
         let request = Request {
             from: range.start,
             to: (!whole).then_some(range.end),
         };
-        let outcome = source.fetch(request, &pin, &mut sink).await;
+        let fetched = source.fetch(request, &pin, &mut sink).await;
+        // What came before a failure need not come again.
+        let outcome = sink.hand_on().await.and(fetched);
+        sink.renew_block(0);
         self.end_part(&sink, outcome);
     }
 
     fn end_part(self: &Arc<Self>, sink: &Sink, outcome: Result<(), Error>) {
         let mut state = self.state.lock();
+        if let (Ok(()), Some(head)) = (&outcome, sink.head) {
+            let (came, parallel) = (sink.end - sink.begun, state.fill.parts_under_way());
+            let (wait, body) = (head - sink.sent, head.elapsed());
+            state.pace.note(came, wait, body, parallel);
+        }
         if state.fill.generation == sink.generation {
             match outcome {
                 Ok(()) if sink.streaming => state.length = Some(sink.end),
@@ -339,6 +393,7 @@ impl Body {
             if sink.streaming {
                 state.fill.streaming = false;
             }
+            self.go_on(&mut state);
             self.nudge_writer(&mut state);
         }
         drop(state);
@@ -354,8 +409,33 @@ struct Sink {
     generation: u64,
     /// Whether this part brings everything to the end of the content.
     streaming: bool,
+    /// Received and not handed on.
+    block: BytesMut,
+    /// Whether the block belongs to [`Blocks`](crate::store::blocks::Blocks).
+    lent: bool,
+    /// When the request was sent, when the first head came, and from where bytes came then.
+    sent: Instant,
+    head: Option<Instant>,
+    begun: u64,
     /// End of what was received.
     end: u64,
+    /// End of what was asked for.
+    asked: u64,
+}
+
+/// A range that a reader waits for.
+struct Awaited<'a> {
+    body: &'a Body,
+    range: Range<u64>,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        let mut state = self.body.state.lock();
+        if let Some(at) = state.awaited.iter().position(|range| *range == self.range) {
+            state.awaited.swap_remove(at);
+        }
+    }
 }
 
 #[async_trait]
@@ -365,6 +445,8 @@ impl Receiver for Sink {
         if state.fill.generation != self.generation {
             return Err(self.superseded());
         }
+        debug_assert!(self.block.is_empty() || from == self.end);
+        self.head.get_or_insert_with(Instant::now);
         self.end = self.end.max(from);
         if let Some(total) = head.total {
             state.length = Some(total);
@@ -377,28 +459,92 @@ impl Receiver for Sink {
             let end = head.end.unwrap_or(u64::MAX);
             state.fill.widen(&self.part, from..end);
         }
+        if self.streaming {
+            self.asked = head.end.unwrap_or(u64::MAX);
+        }
         drop(state);
         self.body.changed.notify_waiters();
         Ok(())
     }
 
-    async fn receive(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error> {
+    async fn receive(&mut self, offset: u64, mut bytes: Bytes) -> Result<(), Error> {
         let abandoned = self.streaming && self.body.handles.load(Relaxed) == 0;
         if abandoned && self.body.mode != Mode::Stream {
             return Err(self.superseded());
         }
-        let share = self.charge(bytes.len() as u64).await;
+        self.end = offset;
+        while bytes.has_remaining() {
+            let boundary = (self.end / BLOCK + 1).saturating_mul(BLOCK);
+            let room = usize::try_from(boundary - self.end).unwrap_or(usize::MAX);
+            let some = bytes.split_to(room.min(bytes.len()));
+            self.append(&some, boundary);
+            if self.end == boundary {
+                self.hand_on().await?;
+            }
+        }
+        if self.is_awaited() {
+            self.hand_on().await?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink {
+    fn append(&mut self, bytes: &[u8], boundary: u64) {
+        if self.block.capacity() - self.block.len() < bytes.len() {
+            let to_come = self.asked.min(boundary).saturating_sub(self.end);
+            let room = usize::try_from(to_come).unwrap_or(0);
+            self.renew_block(room.max(bytes.len()));
+        }
+        self.block.extend_from_slice(bytes);
+        self.end += bytes.len() as u64;
+    }
+
+    /// A block with room for `room` bytes more; what is in the old one goes along.
+    fn renew_block(&mut self, room: usize) {
+        let blocks = &self.body.shared.blocks;
+        let (mut block, lent) = match self.block.len() + room {
+            0 => (BytesMut::new(), false),
+            room => blocks.take(room),
+        };
+        block.extend_from_slice(&self.block);
+        self.block.clear();
+        let old = std::mem::replace(&mut self.block, block);
+        if std::mem::replace(&mut self.lent, lent) {
+            blocks.give_back(old);
+        }
+    }
+
+    /// Whether what was received and not handed on is all that some reader still waits for here.
+    fn is_awaited(&self) -> bool {
+        let mut state = self.body.state.lock();
+        state.progress = Instant::now();
+        let from = self.end - self.block.len() as u64;
+        let completed = |range: &Range<u64>| range.end > from && range.end <= self.end;
+        !self.block.is_empty() && state.awaited.iter().any(completed)
+    }
+
+    /// Gives the block to whoever waits, and to the writer.
+    async fn hand_on(&mut self) -> Result<(), Error> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.block.split().freeze();
+        let offset = self.end - bytes.len() as u64;
+        let mut share = self.charge(bytes.len() as u64).await;
         let mut state = self.body.state.lock();
         if state.fill.generation != self.generation {
             return Err(self.superseded());
         }
         state.progress = Instant::now();
-        self.end = offset + bytes.len() as u64;
-        if state.fill.received(offset, &bytes) && !state.fill.is_diskless() {
+        for (offset, bytes) in state.fill.received(offset, &bytes) {
+            if state.fill.is_diskless() {
+                break;
+            }
             let segment = Segment {
                 offset,
                 bytes,
-                _share: share,
+                _share: share.take(),
             };
             self.body.hand_to_writer(&mut state, segment);
         }
@@ -406,9 +552,7 @@ impl Receiver for Sink {
         self.body.changed.notify_waiters();
         Ok(())
     }
-}
 
-impl Sink {
     /// Memory for bytes received: from what was paid in advance, anew once that is used up.
     async fn charge(&mut self, bytes: u64) -> Option<Share> {
         if let Some(share) = self.share.as_mut().and_then(|share| share.split(bytes)) {

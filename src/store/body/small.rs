@@ -1,5 +1,7 @@
 //! Small contents: one GET, verified before a byte is believed, kept in the background.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +12,9 @@ use super::{Body, SMALL};
 use crate::model::{Error, ErrorKind};
 use crate::store::budget::Share;
 use crate::store::partial::Part;
+use crate::store::settle::Job;
 use crate::store::source::{Head, Pin, Receiver, Request, Source};
-use crate::store::{blocking, hash};
+use crate::store::{blocking, disk_error, hash};
 
 /// Most bytes accepted where the manifest says at most [`SMALL`]: sizes of hand-made manifests lie,
 /// but memory was paid for a small content.
@@ -57,10 +60,7 @@ impl Collector<'_> {
 impl Body {
     pub(super) async fn run_small(self: &Arc<Self>, source: &Source, part: &Arc<Part>) {
         match self.collect(source).await {
-            Ok((bytes, share)) => {
-                self.settle_small(bytes).await;
-                drop(share);
-            }
+            Ok((bytes, share)) => self.settle_small(bytes, share),
             Err(error) => {
                 let mut state = self.state.lock();
                 state.whole = None;
@@ -102,42 +102,41 @@ impl Body {
         Ok((bytes, share))
     }
 
-    /// Hands the verified bytes to whoever waits, then brings them to the disk.
-    pub(super) async fn settle_small(self: &Arc<Self>, bytes: Bytes) {
-        let length = bytes.len() as u64;
-        let late_part = Arc::new(Part::default());
+    /// Hands the verified bytes to whoever waits, and on to the disk.
+    pub(super) fn settle_small(self: &Arc<Self>, bytes: Bytes, share: Option<Share>) {
+        let part = Arc::new(Part::default());
         {
             let mut state = self.state.lock();
-            state.length = Some(length);
+            state.length = Some(bytes.len() as u64);
             state.memory = Some(bytes.clone());
             // Whoever wants the file waits for this part; whoever wants bytes has them.
-            state.whole = Some(Arc::clone(&late_part));
+            state.whole = Some(Arc::clone(&part));
         }
         self.changed.notify_waiters();
-        let (shared, place) = (Arc::clone(&self.shared), self.place);
-        let kept = blocking(move || {
-            let scratch = shared.cache.scratch(length)?;
-            scratch.write_at(&bytes, 0)?;
-            Ok(shared.cache.keep(&scratch, place.as_ref(), length).file())
-        })
-        .await
-        .and_then(|kept: std::io::Result<_>| {
-            kept.map_err(|cause| {
-                self.shared.cache.warn_no_room(&cause);
-                crate::store::disk_error(&self.node, "there is no room on any disk", cause)
-            })
+        self.shared.settle(Job {
+            body: Arc::clone(self),
+            bytes,
+            part,
+            _share: share,
         });
+    }
+
+    /// The content is on disk, or there is no room for it anywhere.
+    pub(in crate::store) fn settled(&self, part: &Arc<Part>, kept: io::Result<Arc<File>>) {
         let mut state = self.state.lock();
-        state.whole = None;
+        state.progress = Instant::now();
         match kept {
             Ok(file) => {
+                state.whole = None;
                 state.verified = Some(file);
                 state.memory = None;
             }
             // The bytes stay in memory as long as the content is open.
-            Err(error) => {
-                late_part.fail(error);
-                state.whole = Some(late_part);
+            Err(cause) => {
+                self.shared.cache.warn_no_room(&cause);
+                let what = "there is no room on any disk";
+                part.fail(disk_error(&self.node, what, cause));
+                state.whole = Some(Arc::clone(part));
             }
         }
         drop(state);

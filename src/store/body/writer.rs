@@ -2,18 +2,23 @@
 //!
 //! One task per fill takes segments in the order they came, writes them and pays their memory back.
 //! Beside it a thread hashes on from the last byte that was hashed, as far as the file goes without a
-//! gap: what waits for the digest is only the verdict, never memory. A content read in order is
-//! hashed while it comes, so the verdict follows the last byte at once.
+//! gap: what waits for the digest is only the verdict, never memory of the budget. A content read in
+//! order is hashed while it comes, so the verdict follows the last byte at once. A few megabytes that
+//! are next in order stay in memory for it ([`Hot`]); the rest is read again from the file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, TryAcquireError};
 use tokio::task::JoinHandle;
 
 use super::{Body, State};
 use crate::model::{Digest, Error};
+use crate::store::budget::units;
 use crate::store::cache::Scratch;
 use crate::store::hash::Hasher;
 use crate::store::partial::Segment;
@@ -80,8 +85,11 @@ async fn run(
         scratch: Arc::clone(&progress.scratch),
         frontier: 0,
         complete: None,
+        hot: BTreeMap::new(),
+        hashed: 0,
         idle: Some(progress),
         hashing: None,
+        writing: None,
     };
     loop {
         if let Some((progress, length)) = fill.hash_on() {
@@ -90,37 +98,39 @@ async fn run(
             }
             return;
         }
-        tokio::select! {
-            first = segments.recv() => {
-                let (Some(first), Some(body)) = (first, body.upgrade()) else {
-                    return;
-                };
-                let batch = batch_of(first, &mut segments);
-                if body.write_batch(&mut fill, batch).await.is_none() {
-                    return;
-                }
-            }
-            hashed = hashed(&mut fill.hashing) => {
-                fill.hashing = None;
-                let Some(body) = body.upgrade() else {
-                    return;
-                };
-                match hashed {
-                    Ok(progress) => fill.idle = Some(progress),
-                    Err(cause) => {
-                        let _over: Option<()> = body.give_up_disk(generation, &cause);
-                        return;
-                    }
-                }
-            }
+        // The digest is what is waited for in the end: it must not stand still while the disk works.
+        let event = tokio::select! {
+            first = segments.recv(), if fill.writing.is_none() => match first {
+                Some(first) => Event::Came(batch_of(first, &mut segments)),
+                None => return,
+            },
+            written = done(&mut fill.writing) => Event::Written(written),
+            hashed = done(&mut fill.hashing) => Event::Hashed(hashed),
+        };
+        let Some(body) = body.upgrade() else {
+            return;
+        };
+        if body.advance(&mut fill, event).is_none() {
+            return;
         }
     }
 }
 
-/// Waits for the hashing under way; for ever where there is none.
-async fn hashed(hashing: &mut Option<JoinHandle<io::Result<Progress>>>) -> io::Result<Progress> {
-    match hashing {
-        Some(hashing) => hashing.await.map_err(io::Error::other)?,
+/// What the writer waits for.
+enum Event {
+    Came(Vec<Segment>),
+    Written(io::Result<Vec<Segment>>),
+    Hashed(io::Result<Progress>),
+}
+
+/// Waits for the work under way; for ever where there is none.
+async fn done<T>(work: &mut Option<JoinHandle<io::Result<T>>>) -> io::Result<T> {
+    match work {
+        Some(handle) => {
+            let done = handle.await.map_err(io::Error::other);
+            *work = None;
+            done?
+        }
         None => std::future::pending().await,
     }
 }
@@ -138,6 +148,12 @@ fn batch_of(first: Segment, segments: &mut UnboundedReceiver<Segment>) -> Vec<Se
     batch
 }
 
+/// Written bytes that are kept for the hash. Nobody ever waits for this memory.
+struct Hot {
+    bytes: Bytes,
+    _memory: OwnedSemaphorePermit,
+}
+
 /// A fill as its writer sees it.
 struct Filling {
     generation: u64,
@@ -146,9 +162,14 @@ struct Filling {
     frontier: u64,
     /// Length of the content, once all of it is written.
     complete: Option<u64>,
+    /// Written and not hashed, by position.
+    hot: BTreeMap<u64, Hot>,
+    /// Up to where it is hashed or being hashed.
+    hashed: u64,
     /// The hash, while nobody works on it.
     idle: Option<Progress>,
     hashing: Option<JoinHandle<io::Result<Progress>>>,
+    writing: Option<JoinHandle<io::Result<Vec<Segment>>>>,
 }
 
 impl Filling {
@@ -164,7 +185,10 @@ impl Filling {
         let frontier = self.frontier;
         match frontier > progress.hashed {
             true => {
-                let work = move || progress.advance(frontier);
+                self.hashed = frontier;
+                let later = self.hot.split_off(&frontier);
+                let hot = std::mem::replace(&mut self.hot, later);
+                let work = move || progress.advance(frontier, hot);
                 self.hashing = Some(tokio::task::spawn_blocking(work));
             }
             false => self.idle = Some(progress),
@@ -205,35 +229,70 @@ impl Body {
         None
     }
 
-    /// Writes a batch; `None` when the fill is over.
-    async fn write_batch(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
-        let generation = fill.generation;
-        let scratch = Arc::clone(&fill.scratch);
-        let written = blocking(move || {
-            for segment in &batch {
-                scratch.write_at(&segment.bytes, segment.offset)?;
+    /// Goes on after an event; `None` when the fill is over.
+    fn advance(&self, fill: &mut Filling, event: Event) -> Option<()> {
+        match event {
+            Event::Came(batch) => {
+                let scratch = Arc::clone(&fill.scratch);
+                let shared = Arc::clone(&self.shared);
+                fill.writing = Some(tokio::task::spawn_blocking(move || {
+                    let pieces = batch
+                        .iter()
+                        .map(|segment| (segment.offset, &*segment.bytes));
+                    shared.write(&scratch, &pieces.collect::<Vec<_>>())?;
+                    Ok(batch)
+                }));
+                Some(())
             }
-            Ok(batch)
-        })
-        .await;
-        let batch = match written {
-            Ok(Ok(batch)) => batch,
-            Ok(Err(cause)) => return self.give_up_disk(generation, &cause),
-            Err(error) => return self.give_up_disk(generation, &io::Error::other(error)),
-        };
+            Event::Written(Ok(batch)) => self.written(fill, batch),
+            Event::Hashed(Ok(progress)) => {
+                fill.idle = Some(progress);
+                Some(())
+            }
+            Event::Written(Err(cause)) | Event::Hashed(Err(cause)) => {
+                self.give_up_disk(fill.generation, &cause)
+            }
+        }
+    }
+
+    /// A batch is on disk; `None` when the fill is over.
+    fn written(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
         let mut state = self.state.lock();
-        if state.fill.generation != generation {
+        if state.fill.generation != fill.generation {
             return None;
         }
         state.progress = Instant::now();
-        for segment in batch {
-            state
-                .fill
-                .written(segment.offset, segment.bytes.len() as u64);
+        for segment in &batch {
+            let length = segment.bytes.len() as u64;
+            state.fill.written(segment.offset, length);
         }
         fill.complete = state.length.filter(|length| state.fill.is_written(*length));
         fill.frontier = state.fill.written_from(fill.frontier);
+        drop(state);
+        if self.digest.is_some() {
+            self.keep_hot(fill, batch);
+        }
         Some(())
+    }
+
+    /// Keeps written bytes for the hash as far as there is memory for that.
+    fn keep_hot(&self, fill: &mut Filling, batch: Vec<Segment>) {
+        for segment in batch {
+            if segment.offset < fill.hashed || segment.bytes.is_empty() {
+                continue;
+            }
+            let hot = Arc::clone(&self.shared.hot);
+            let memory: Result<_, TryAcquireError> =
+                hot.try_acquire_many_owned(units(segment.bytes.len() as u64));
+            if let Ok(memory) = memory {
+                let bytes = segment.bytes;
+                let hot = Hot {
+                    bytes,
+                    _memory: memory,
+                };
+                fill.hot.insert(segment.offset, hot);
+            }
+        }
     }
 
     /// The content is complete: the right one gets its place, the wrong one goes.
@@ -267,6 +326,7 @@ impl Body {
         match kept {
             Ok(file) => {
                 state.verified = Some(file);
+                self.shared.blocks.clear();
                 state.fill = crate::store::partial::Fill::new(generation + 1);
             }
             Err(error) => self.throw_away(&mut state, &error),
@@ -284,12 +344,30 @@ impl Body {
 }
 
 impl Progress {
-    /// Hashes on up to `frontier`. Blocking.
-    fn advance(mut self, frontier: u64) -> io::Result<Self> {
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update_from(&self.scratch.file(), self.hashed, frontier)?;
+    /// Hashes on up to `frontier`: from memory what is there, the rest from the file. Blocking.
+    fn advance(mut self, frontier: u64, hot: BTreeMap<u64, Hot>) -> io::Result<Self> {
+        for (offset, hot) in hot {
+            let end = (offset + hot.bytes.len() as u64).min(frontier);
+            if offset < self.hashed {
+                continue;
+            }
+            self.read(offset)?;
+            if let Some(hasher) = &mut self.hasher {
+                let length = usize::try_from(end - offset).map_err(io::Error::other)?;
+                hasher.update(&hot.bytes[..length]);
+            }
+            self.hashed = end;
         }
-        self.hashed = frontier;
+        self.read(frontier)?;
         Ok(self)
+    }
+
+    /// Hashes on up to `end` from the file.
+    fn read(&mut self, end: u64) -> io::Result<()> {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update_from(&self.scratch.file(), self.hashed, end)?;
+        }
+        self.hashed = end;
+        Ok(())
     }
 }

@@ -2,226 +2,215 @@
 //!
 //! What makes it hard, and the answer:
 //! 1. Many mounts share one limit, and none may look at all blobs for every one it adds: the total
-//!    stands in a file that all of them count in ([`Ledger`]), under a lock that the kernel drops
-//!    with its process.
+//!    stands in a file that all of them count in ([`Ledger`]).
 //! 2. A process may be killed at any moment: the total grows before the blob gets its name, so it
-//!    is at worst too high, and then the next scan comes too early, never too late.
-//! 3. Others remove blobs too, which nobody counts: only a scan of the markers tells, when the total
-//!    passes the limit, and at start-up in the background when the last one is long ago.
+//!    is at worst too high, and then the next count comes too early, never too late.
+//! 3. Others remove blobs too, which nobody counts: only a look at all markers tells, when the total
+//!    passes the limit, and at start-up when the last one is long ago. That one runs in the
+//!    background and without the lock, because it takes seconds where there are many blobs.
 //! 4. A disk that is nearly full is everyone's: what mounts added goes before others run out of
-//!    space.
+//!    space. Nothing goes where that would not be enough for what is to be written.
+//! 5. What cannot be removed is not followed by more: what does not fit afterwards is not kept.
 //!
 //! All of it runs on the thread that adds, off every read path.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustix::fs::FlockOperation;
-
+use super::disk::{Disk, full};
 use super::index::{Added, Index};
-use super::scratch::make_parent;
+use super::ledger::Ledger;
 
-/// Eviction goes down to this many per cent of the limit, so that not every addition scans.
+/// Eviction goes down to this many per cent of the limit, so that not every addition counts all.
 const DOWN_TO: u64 = 90;
 
-/// Space left free for others: a gibibyte, or a twentieth of a small disk.
-const LEFT_FREE: u64 = 1 << 30;
-
-/// Part of a small disk that is left free.
-const PART_LEFT_FREE: u64 = 20;
-
-/// Age of the last scan after which start-up scans again, in the background: what the SDK's clean-up
-/// and people removed is noticed within a day.
-const SCAN_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Age of the last count after which start-up counts again, in the background: what the SDK's
+/// clean-up and people removed is noticed within a day.
+const COUNT_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Room under the limit.
 pub(super) struct Room {
     root: PathBuf,
     limit: u64,
-    /// The ledger's file, once it was needed. One thread of a process holds the lock at a time.
-    file: Mutex<Option<File>>,
+    ledger: Ledger,
 }
 
-/// What all mounts together have added. In the file: two little-endian numbers.
+/// What was removed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ledger {
-    used: u64,
-    /// Seconds since 1970 of the last scan; 0 where there was none.
-    scanned: u64,
-}
-
-impl Ledger {
-    fn read(file: &File) -> Self {
-        let mut bytes = [0; 16];
-        // Short means new: nothing was added and nothing scanned.
-        if file.read_exact_at(&mut bytes, 0).is_err() {
-            return Self::default();
-        }
-        let [used, scanned] = [0, 8].map(|at| {
-            let mut number = [0; 8];
-            number.copy_from_slice(&bytes[at..at + 8]);
-            u64::from_le_bytes(number)
-        });
-        Self { used, scanned }
-    }
-
-    fn write(self, file: &File) -> io::Result<()> {
-        let bytes = [self.used.to_le_bytes(), self.scanned.to_le_bytes()].concat();
-        file.write_all_at(&bytes, 0)
-    }
+struct Gone {
+    files: u64,
+    bytes: u64,
 }
 
 impl Room {
     pub(super) fn new(root: PathBuf, limit: u64) -> Self {
         Self {
+            ledger: Ledger::new(root.clone()),
             root,
             limit,
-            file: Mutex::default(),
         }
     }
 
     /// Bytes that all mounts have added, as counted.
     pub(super) fn used(&self) -> u64 {
-        File::open(self.path()).map_or(0, |file| Ledger::read(&file).used)
+        self.ledger.read().used
     }
 
-    /// Makes room for `size` bytes more and lets `publish` add them; it says whether it did. No
+    /// Makes room for `size` bytes more and lets `publish` add them; it says how many it added. No
     /// other mount adds or evicts meanwhile.
+    ///
+    /// # Errors
+    /// Those of `publish`; `StorageFull` when too little could be removed.
     pub(super) fn add<T>(
         &self,
         index: &Index,
         size: u64,
-        publish: impl FnOnce() -> io::Result<(T, bool)>,
+        publish: impl FnOnce() -> io::Result<(T, u64)>,
     ) -> io::Result<T> {
-        self.locked(|file| {
-            let mut ledger = Ledger::read(file);
-            if ledger.used.saturating_add(size) > self.limit || self.lacking() > 0 {
-                self.scan(index, size, self.lacking(), &mut ledger);
+        self.ledger.locked(|held| {
+            let mut count = held.read();
+            let lacking = self.lacking();
+            if count.used.saturating_add(size) > self.limit || lacking > 0 {
+                let all = all(index);
+                let used = total(&all);
+                let target = self.limit.min(with_free(used, lacking, size));
+                let gone = evict(index, all, target, size);
+                count.renew(used.saturating_sub(gone.bytes));
+                held.write(count)?;
+                if count.used.saturating_add(size) > self.limit || gone.bytes < lacking {
+                    return Err(full());
+                }
             }
-            let before = ledger;
-            ledger.used = ledger.used.saturating_add(size);
-            ledger.write(file)?;
+            let before = count;
+            count.used = count.used.saturating_add(size);
+            held.write(count)?;
             let published = publish();
-            if !matches!(published, Ok((_, true))) {
-                before.write(file)?;
+            let added = published.as_ref().map_or(0, |(_, added)| *added);
+            if added != size {
+                count.used = before.used.saturating_add(added);
+                held.write(count)?;
             }
             published.map(|(done, _)| done)
         })
     }
 
     /// Counts what is there and brings it under `limit` bytes. Gives back how many blobs went.
+    ///
+    /// Others add and evict while it looks: what they added since may be counted twice, and what
+    /// they used since is looked at again before it goes.
     pub(super) fn recount(&self, index: &Index, limit: u64) -> io::Result<u64> {
-        self.locked(|file| {
-            let mut ledger = Ledger::read(file);
-            let room = Room::new(self.root.clone(), limit.min(self.limit));
-            let gone = room.scan(index, 0, 0, &mut ledger);
-            ledger.write(file)?;
-            Ok(gone)
+        let before = self.ledger.locked(|held| Ok(held.read()))?;
+        let all = all(index);
+        self.ledger.locked(|held| {
+            let mut count = held.read();
+            // Who counted meanwhile knows better.
+            if count.counted == before.counted {
+                let since = count.used.saturating_sub(before.used);
+                count.renew(total(&all).saturating_add(since));
+            }
+            let target = limit
+                .min(self.limit)
+                .min(with_free(total(&all), self.lacking(), 0));
+            let gone = evict(index, all, target, 0);
+            count.used = count.used.saturating_sub(gone.bytes);
+            held.write(count)?;
+            Ok(gone.files)
         })
     }
 
     /// Recounts where the last count is long ago.
     pub(super) fn recount_if_old(&self, index: &Index) -> io::Result<u64> {
-        let ledger = File::open(self.path()).map_or(Ledger::default(), |file| Ledger::read(&file));
-        let age = seconds_now().saturating_sub(ledger.scanned);
-        match age > SCAN_AGAIN.as_secs() || ledger.used > self.limit {
+        let count = self.ledger.read();
+        match count.age() > COUNT_AGAIN || count.used > self.limit {
             true => self.recount(index, self.limit),
             false => Ok(0),
         }
     }
 
-    /// Frees `size` bytes of the disk, if what mounts added is that much.
+    /// Whether the disk has room for `size` bytes, or would have without what mounts added.
+    pub(super) fn could_hold(&self, size: u64) -> bool {
+        let missing = Disk::of(&self.root).map_or(0, |disk| disk.short_of(size));
+        missing == 0 || missing <= self.used()
+    }
+
+    /// Whether too little of the disk is free to write `size` bytes.
+    pub(super) fn is_short_of(&self, size: u64) -> bool {
+        Disk::of(&self.root).is_ok_and(|disk| disk.short_of(size) > 0)
+    }
+
+    /// Frees the disk of so much that `size` bytes can be written.
+    ///
+    /// # Errors
+    /// `StorageFull`, and nothing is removed, when what mounts added is not that much.
     pub(super) fn free(&self, index: &Index, size: u64) -> io::Result<()> {
-        self.locked(|file| {
-            let mut ledger = Ledger::read(file);
-            self.scan(index, 0, size.saturating_add(self.lacking()), &mut ledger);
-            ledger.write(file)
+        self.ledger.locked(|held| {
+            let disk = Disk::of(&self.root)?;
+            let all = all(index);
+            let used = total(&all);
+            let mut count = held.read();
+            let enough = used > 0 && disk.short_of(size) <= used;
+            let gone = match enough {
+                // A disk can be full in ways that its statistics do not show.
+                true => {
+                    let wanted = disk.wanted_for(size).max(size);
+                    evict(index, all, with_free(used, wanted, 0), 0)
+                }
+                false => Gone::default(),
+            };
+            count.renew(used.saturating_sub(gone.bytes));
+            held.write(count)?;
+            match gone.bytes > 0 {
+                true => Ok(()),
+                false => Err(full()),
+            }
+        })
+    }
+
+    /// What is left of an addition whose process was killed in the middle.
+    #[cfg(test)]
+    pub(super) fn count_without_adding(&self, size: u64) -> io::Result<()> {
+        self.ledger.locked(|held| {
+            let mut count = held.read();
+            count.used += size;
+            held.write(count)
         })
     }
 
     /// Bytes that should be free on the disk and are not.
     fn lacking(&self) -> u64 {
-        let Ok(stat) = rustix::fs::statvfs(&self.root) else {
-            return 0;
-        };
-        let total = stat.f_blocks.saturating_mul(stat.f_frsize);
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        LEFT_FREE.min(total / PART_LEFT_FREE).saturating_sub(free)
-    }
-
-    /// Counts, and removes so that `size` bytes more stay under the limit and at least `lacking`
-    /// bytes of the disk become free.
-    fn scan(&self, index: &Index, size: u64, lacking: u64, ledger: &mut Ledger) -> u64 {
-        let mut all = Vec::new();
-        index.scan(&mut |added| all.push(added));
-        ledger.used = all.iter().map(|added| added.size).sum();
-        ledger.scanned = seconds_now();
-        // What has to go for the disk counts as a lower limit.
-        let limit = match lacking {
-            0 => self.limit,
-            lacking => {
-                let left = ledger.used.saturating_sub(lacking).saturating_add(size);
-                self.limit.min(left)
-            }
-        };
-        let mut gone = 0;
-        for victim in victims(all, limit, size) {
-            if index.remove(&victim.place) {
-                ledger.used = ledger.used.saturating_sub(victim.size);
-                gone += 1;
-            }
-        }
-        gone
-    }
-
-    fn path(&self) -> PathBuf {
-        self.root.join("wandbfs/ledger")
-    }
-
-    /// Runs `work` while no other thread or process does.
-    fn locked<T>(&self, work: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
-        let mut held = self.file.lock();
-        let there = held.as_ref().is_some_and(|file| is_at(file, &self.path()));
-        if !there {
-            *held = None;
-        }
-        let file = match &mut *held {
-            Some(file) => file,
-            none => none.insert(self.open()?),
-        };
-        // A file system without locks leaves mounts to count past each other until the next scan.
-        let _unlocked = rustix::fs::flock(&*file, FlockOperation::LockExclusive);
-        let done = work(file);
-        let _unlocked = rustix::fs::flock(&*file, FlockOperation::Unlock);
-        done
-    }
-
-    fn open(&self) -> io::Result<File> {
-        let path = self.path();
-        make_parent(&self.root, &path)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path)?;
-        super::scratch::adopt_owner(&file, &self.root)?;
-        Ok(file)
+        Disk::of(&self.root).map_or(0, Disk::lacking)
     }
 }
 
-/// Whether an open file is still the one with that name: somebody may have emptied the directory.
-fn is_at(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let ours = file.metadata().map(|meta| (meta.dev(), meta.ino()));
-    let there = std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
+fn all(index: &Index) -> Vec<Added> {
+    let mut all = Vec::new();
+    index.scan(&mut |added| all.push(added));
+    all
 }
 
-fn seconds_now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |since| since.as_secs())
+fn total(all: &[Added]) -> u64 {
+    all.iter().map(|added| added.size).sum()
+}
+
+/// The limit that lets `lacking` bytes of the disk become free, with `size` bytes to come.
+fn with_free(used: u64, lacking: u64, size: u64) -> u64 {
+    match lacking {
+        0 => u64::MAX,
+        lacking => used.saturating_sub(lacking).saturating_add(size),
+    }
+}
+
+/// Removes the least recently used so that `size` bytes more stay under `limit`.
+fn evict(index: &Index, all: Vec<Added>, limit: u64, size: u64) -> Gone {
+    let mut gone = Gone::default();
+    for victim in victims(all, limit, size) {
+        if index.remove(&victim.place, victim.used) {
+            gone.files += 1;
+            gone.bytes += victim.size;
+        }
+    }
+    gone
 }
 
 /// Which blobs have to go so that `size` bytes more fit: the least recently used, none while all

@@ -153,21 +153,22 @@ impl Index {
         Some(added.used)
     }
 
-    /// Removes a blob that a mount added, if it is still the one that was scanned. Gives back
-    /// whether it is gone.
-    pub(super) fn remove(&self, place: &Place) -> bool {
+    /// Removes a blob that a mount added, if it is still the one that was looked at and nobody has
+    /// used it since `used`. Gives back whether this removed it.
+    pub(super) fn remove(&self, place: &Place, used: SystemTime) -> bool {
         let marker = place.marker(&self.root);
-        if self.read(*place, &marker).is_none() {
-            return true;
+        let still = self.read(*place, &marker).map(|added| added.used);
+        if still != Some(used) {
+            return false;
         }
-        let gone = match std::fs::remove_file(place.path(&self.root)) {
-            Ok(()) => true,
-            Err(cause) => cause.kind() == io::ErrorKind::NotFound,
-        };
-        if gone {
+        let removed = std::fs::remove_file(place.path(&self.root));
+        let is_gone = removed
+            .as_ref()
+            .map_or_else(|why| why.kind() == io::ErrorKind::NotFound, |()| true);
+        if is_gone {
             let _gone_too = std::fs::remove_file(marker);
         }
-        gone
+        removed.is_ok()
     }
 }
 

@@ -18,8 +18,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, FlockOperation, OFlags};
 use rustix::io::Errno;
 
-/// Bytes left free for others when a file is begun: what a journal or a log needs to go on.
-const LEFT_FREE: u64 = 16 << 20;
+use super::disk::{Disk, full};
 
 /// A file being filled. Dropping it frees its space.
 pub(crate) struct Scratch {
@@ -39,11 +38,10 @@ impl Drop for Named {
     }
 }
 
-/// A file in the cache, if `size` bytes fit there.
-pub(crate) fn create(root: &Path, size: u64) -> io::Result<Scratch> {
+/// A file in the cache.
+pub(super) fn create(root: &Path) -> io::Result<Scratch> {
     let dir = root.join("wandbfs/partial");
     make_dirs(root, &dir)?;
-    check_room(&dir, size)?;
     match nameless(&dir) {
         Ok(file) => Ok(Scratch {
             file: Arc::new(file),
@@ -55,9 +53,12 @@ pub(crate) fn create(root: &Path, size: u64) -> io::Result<Scratch> {
     }
 }
 
-/// A file that can never get a name in the cache, in the directory for temporary files.
-pub(crate) fn create_elsewhere(size: u64) -> io::Result<Scratch> {
-    check_room(&std::env::temp_dir(), size)?;
+/// A file that can never get a name in the cache, in the directory for temporary files, if `size`
+/// bytes fit there.
+pub(super) fn create_elsewhere(size: u64) -> io::Result<Scratch> {
+    if Disk::of(&std::env::temp_dir())?.short_of(size) > 0 {
+        return Err(full());
+    }
     Ok(Scratch {
         file: Arc::new(tempfile::tempfile()?),
         named: None,
@@ -104,23 +105,19 @@ fn unsupported(cause: &io::Error) -> bool {
     )
 }
 
-fn check_room(dir: &Path, size: u64) -> io::Result<()> {
-    let stat = rustix::fs::statvfs(dir)?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < size.saturating_add(LEFT_FREE.min(size)) {
-        return Err(Errno::NOSPC.into());
-    }
-    Ok(())
-}
-
 impl Scratch {
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
 
     /// Writes at a position; holes read as zeros and cost nothing.
-    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
+    }
+
+    /// Whether it lies on the cache's file system.
+    pub(super) fn is_inside(&self) -> bool {
+        self.inside
     }
 
     /// The same file, opened for reading only.
@@ -244,13 +241,13 @@ mod tests {
     #[test]
     fn a_file_has_no_name_until_it_is_given_one_and_then_all_at_once() {
         let dir = tempfile::tempdir().unwrap();
-        let scratch = create(dir.path(), 5).unwrap();
+        let scratch = create(dir.path()).unwrap();
         scratch.write_at(b"hello", 0).unwrap();
         let path = dir.path().join("blob");
         assert!(!path.exists());
         assert!(scratch.name(&path, 5).unwrap());
         assert_eq!(std::fs::read(&path).unwrap(), b"hello");
-        let second = create(dir.path(), 5).unwrap();
+        let second = create(dir.path()).unwrap();
         assert!(!second.name(&path, 5).unwrap(), "the right size is settled");
         std::fs::write(&path, "x").unwrap();
         second.write_at(b"world", 0).unwrap();

@@ -1,6 +1,6 @@
 //! One attempt at filling a content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -11,11 +11,14 @@ use super::ranges::RangeSet;
 use crate::model::Error;
 use crate::store::budget::Share;
 use crate::store::cache::Scratch;
-use crate::store::source::Pin;
+use crate::store::source::{Pin, Source};
 
 /// Received bytes kept in memory when the disk takes none: two of the largest parts, so that a
 /// reader finds what was fetched for it even when the next part follows at once.
 const KEPT_IN_MEMORY: u64 = 16 << 20;
+
+/// Plans that may wait to be fetched: more readers than that in one file at once fetch ahead in turns.
+const POSTPONED: usize = 8;
 
 /// A range being fetched. Its failure is everyone's who waits for it.
 #[derive(Debug, Default)]
@@ -49,26 +52,49 @@ pub(crate) enum Piece {
     Disk(Range<u64>),
 }
 
+impl Piece {
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::Disk(range) => index(range.end - range.start),
+        }
+    }
+}
+
+/// Bytes in memory.
+struct Kept {
+    bytes: Bytes,
+    /// Grows with every piece that comes.
+    arrival: u64,
+}
+
 /// State of a partly fetched content.
 pub(crate) struct Fill {
     /// Tells attempts apart.
     pub(crate) generation: u64,
     /// Written to the scratch file.
     have: RangeSet,
-    /// Received and not written yet, by offset; never overlapping.
-    memory: BTreeMap<u64, Bytes>,
-    /// Here or being fetched; covers `have` and `memory`.
+    /// Received and not written yet, by offset; pieces overlap neither each other nor `have`.
+    memory: BTreeMap<u64, Kept>,
+    /// All of `have` and `memory`.
+    here: RangeSet,
+    /// Here or being fetched.
     busy: RangeSet,
     /// What is being fetched.
     parts: Vec<(Range<u64>, Arc<Part>)>,
+    /// What was planned ahead and waits for a connection or memory.
+    postponed: VecDeque<(Source, Range<u64>)>,
     /// A server without ranges is sending everything.
     pub(crate) streaming: bool,
     /// `None` until the first byte, and when no disk takes it.
     pub(crate) scratch: Option<Arc<Scratch>>,
     /// The way to the writer, with it.
     pub(crate) writer: Option<UnboundedSender<Segment>>,
-    /// No disk takes the bytes: only the newest are here.
+    /// No disk takes the bytes: beside what was written, only the newest are here.
     diskless: bool,
+    /// Pieces that came so far.
+    arrivals: u64,
     pub(crate) pin: Arc<Pin>,
 }
 
@@ -78,25 +104,27 @@ impl Fill {
             generation,
             have: RangeSet::default(),
             memory: BTreeMap::new(),
+            here: RangeSet::default(),
             busy: RangeSet::default(),
             parts: Vec::new(),
+            postponed: VecDeque::new(),
             streaming: false,
             scratch: None,
             writer: None,
             diskless: false,
+            arrivals: 0,
             pin: Arc::default(),
         }
     }
 
     /// Bytes here, on disk or in memory.
     pub(crate) fn present(&self) -> u64 {
-        let memory: usize = self.memory.values().map(Bytes::len).sum();
-        self.have.len() + memory as u64
+        self.here.len()
     }
 
     /// Whether all of a content of `length` bytes is here.
     pub(crate) fn is_complete(&self, length: u64) -> bool {
-        self.present() >= length
+        self.here.contains(&(0..length))
     }
 
     /// Whether all of a content of `length` bytes is on disk.
@@ -126,6 +154,40 @@ impl Fill {
         parts.map(|(_, part)| Arc::clone(part)).collect()
     }
 
+    /// Remembers to fetch `range` later. It continues what waits already where it touches that.
+    pub(crate) fn postpone(&mut self, source: &Source, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        if let Some((_, before)) = self
+            .postponed
+            .iter_mut()
+            .find(|(_, r)| r.start <= range.start && range.start <= r.end)
+        {
+            before.end = before.end.max(range.end);
+            return;
+        }
+        self.postponed.push_back((source.clone(), range));
+        if self.postponed.len() > POSTPONED {
+            self.postponed.pop_front();
+        }
+    }
+
+    /// How many ranges wait.
+    pub(crate) fn postponed(&self) -> usize {
+        self.postponed.len()
+    }
+
+    /// The range that waited longest.
+    pub(crate) fn next_postponed(&mut self) -> Option<(Source, Range<u64>)> {
+        self.postponed.pop_front()
+    }
+
+    /// Nobody reads any more.
+    pub(crate) fn forget_postponed(&mut self) {
+        self.postponed.clear();
+    }
+
     /// Registers a range as being fetched.
     pub(crate) fn begin(&mut self, range: Range<u64>) -> Arc<Part> {
         let part = Arc::new(Part::default());
@@ -151,14 +213,11 @@ impl Fill {
             return;
         };
         let (range, _) = self.parts.swap_remove(at);
-        let mut here = self.have.clone();
-        for (&offset, bytes) in &self.memory {
-            here.insert(offset..offset + bytes.len() as u64);
-        }
+        let mut accounted = self.here.clone();
         for (other, _) in &self.parts {
-            here.insert(other.clone());
+            accounted.insert(other.clone());
         }
-        for gap in here.missing(&range) {
+        for gap in accounted.missing(&range) {
             self.busy.remove(gap);
         }
     }
@@ -170,27 +229,38 @@ impl Fill {
         }
     }
 
-    /// Bytes came in. False where they are here already (two parts overlapped), so that nothing is
-    /// written twice.
-    pub(crate) fn received(&mut self, offset: u64, bytes: &Bytes) -> bool {
-        let end = offset + bytes.len() as u64;
-        if self.have.contains(&(offset..end)) || self.memory.contains_key(&offset) {
-            return false;
+    /// Bytes came in. Gives back what of them was not here yet, since parts may overlap: so nothing
+    /// is written twice.
+    pub(crate) fn received(&mut self, offset: u64, bytes: &Bytes) -> Vec<(u64, Bytes)> {
+        let range = offset..offset + bytes.len() as u64;
+        let mut fresh = Vec::new();
+        for gap in self.here.missing(&range) {
+            let new = bytes.slice(index(gap.start - offset)..index(gap.end - offset));
+            let kept = Kept {
+                bytes: new.clone(),
+                arrival: self.arrivals,
+            };
+            self.arrivals += 1;
+            self.memory.insert(gap.start, kept);
+            fresh.push((gap.start, new));
         }
-        self.memory.insert(offset, bytes.clone());
-        self.busy.insert(offset..end);
+        self.here.insert(range.clone());
+        self.busy.insert(range);
         if self.diskless {
             self.drop_oldest();
         }
-        true
+        fresh
     }
 
-    /// Bytes reached the disk.
+    /// A piece that came in reached the disk.
     pub(crate) fn written(&mut self, offset: u64, length: u64) {
-        if length > 0 {
-            self.have.insert(offset..offset + length);
-            self.memory.remove(&offset);
+        let range = offset..offset + length;
+        if self.memory.remove(&offset).is_none() && length > 0 {
+            // Let go of meanwhile, and here again.
+            self.here.insert(range.clone());
+            self.busy.insert(range.clone());
         }
+        self.have.insert(range);
     }
 
     /// The disk takes no more.
@@ -204,15 +274,19 @@ impl Fill {
         self.diskless
     }
 
-    /// Lets go of the lowest positions, which a reader has passed first.
+    /// Lets go of what came first: whoever waits for bytes is told as they come.
     fn drop_oldest(&mut self) {
-        let mut total: u64 = self.memory.values().map(|bytes| bytes.len() as u64).sum();
+        let kept = self.memory.values().map(|kept| kept.bytes.len() as u64);
+        let mut total: u64 = kept.sum();
         while total > KEPT_IN_MEMORY {
-            let Some((offset, bytes)) = self.memory.pop_first() else {
+            let oldest = self.memory.iter().min_by_key(|(_, kept)| kept.arrival);
+            let Some((&offset, kept)) = oldest else {
                 return;
             };
-            let length = bytes.len() as u64;
+            let length = kept.bytes.len() as u64;
+            self.memory.remove(&offset);
             total -= length;
+            self.here.remove(offset..offset + length);
             self.busy.remove(offset..offset + length);
         }
     }
@@ -223,7 +297,8 @@ impl Fill {
         let mut at = range.start;
         while at < range.end {
             let below = self.memory.range(..=at).next_back();
-            let held = below.filter(|(offset, bytes)| *offset + bytes.len() as u64 > at);
+            let held = below.map(|(offset, kept)| (*offset, &kept.bytes));
+            let held = held.filter(|(offset, bytes)| offset + bytes.len() as u64 > at);
             if let Some((offset, bytes)) = held {
                 let end = (offset + bytes.len() as u64).min(range.end);
                 pieces.push(Piece::Memory(
@@ -254,52 +329,4 @@ fn index(difference: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn pieces_are_the_bytes_received_whatever_reached_the_disk(
-            chunks in proptest::collection::vec((0..16u64, any::<bool>()), 0..32),
-            ask in (0..64u64, 1..40u64),
-        ) {
-            let content: Vec<u8> = (0..64).collect();
-            let mut fill = Fill::new(0);
-            let mut here = [false; 64];
-            for (slot, written) in chunks {
-                let (offset, end) = (slot * 4, slot * 4 + 4);
-                let bytes = Bytes::copy_from_slice(&content[index(offset)..index(end)]);
-                fill.received(offset, &bytes);
-                if written { fill.written(offset, 4) }
-                here[index(offset)..index(end)].fill(true);
-            }
-            let range = ask.0..(ask.0 + ask.1).min(64);
-            let all_here = here[index(range.start)..index(range.end)].iter().all(|h| *h);
-            let pieces = fill.pieces(&range);
-            prop_assert_eq!(pieces.is_some(), all_here);
-            let mut read = Vec::new();
-            for piece in pieces.unwrap_or_default() {
-                match piece {
-                    Piece::Memory(bytes) => read.extend_from_slice(&bytes),
-                    Piece::Disk(r) => read.extend_from_slice(&content[index(r.start)..index(r.end)]),
-                }
-            }
-            if all_here {
-                prop_assert_eq!(&read[..], &content[index(range.start)..index(range.end)]);
-            }
-        }
-    }
-
-    #[test]
-    fn what_a_failed_part_did_not_bring_is_missing_again() {
-        let mut fill = Fill::new(0);
-        let part = fill.begin(0..100);
-        assert!(fill.missing(&(0..100)).is_empty());
-        fill.received(0, &Bytes::from_static(&[1; 30]));
-        fill.end(&part);
-        assert_eq!(fill.missing(&(0..100)).first(), Some(&(30..100)));
-    }
-}
+mod tests;

@@ -42,6 +42,17 @@ pub(crate) struct Wish {
     pub(crate) run_on: u64,
 }
 
+impl Wish {
+    /// The same, with nothing fetched in the background and at most `run_on` bytes on top.
+    pub(crate) fn at_most(&self, run_on: u64) -> Self {
+        Self {
+            demand: self.demand.clone(),
+            ahead: self.demand.end..self.demand.end,
+            run_on: self.run_on.min(run_on),
+        }
+    }
+}
+
 /// State of one reader. 32 bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {

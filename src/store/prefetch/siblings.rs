@@ -50,6 +50,10 @@ const PER_OPEN: u32 = 8;
 /// Fewest files worth an order, so that requests for URLs stay few.
 const LEAST_ORDER: u32 = 32;
 
+/// An order is at least this part of all that a crowd has ordered: each costs a request for URLs, so
+/// their number grows with the logarithm of the files.
+const PART_OF_ORDERED: u32 = 4;
+
 /// Hits that chance alone would have brought before a crowd is judged.
 const JUDGED_AT: f64 = 16.0;
 
@@ -292,7 +296,10 @@ impl Crowd {
         let refuted = self.expected > JUDGED_AT && f64::from(self.hits) < self.expected / 4.0;
         let allowed = self.opens.saturating_mul(PER_OPEN);
         let more = allowed.saturating_sub(self.ordered).min(MOST_FILES);
-        match crowded && !refuted && more >= LEAST_ORDER.min(self.size() / 2) {
+        let worth = LEAST_ORDER.max(self.ordered / PART_OF_ORDERED);
+        let left = self.size().saturating_sub(self.ordered);
+        let worth = worth.min(MOST_FILES).min(self.size() / 2).min(left.max(1));
+        match crowded && !refuted && more >= worth {
             true => more,
             false => 0,
         }

@@ -111,13 +111,13 @@ impl Urls {
     }
 
     /// Brings the URLs of files of one version that are to be fetched, as far as they are unknown:
-    /// one request per 1,000.
+    /// one request per 1,000. It takes no turn: nobody else asks for the same files, and a reader
+    /// that misses must not wait for them.
     pub(crate) async fn bring(&self, files: Vec<StoredAt>) -> Result<(), Error> {
         let Some(first) = files.first() else {
             return Ok(());
         };
         let version = self.version(&first.artifact);
-        let _turn = version.turn.lock().await;
         let valid_from = version.batch.lock().valid_from;
         let mut unknown = files;
         {

@@ -408,6 +408,11 @@ impl World {
     pub(super) fn stored(&self, path: &str, bytes: &[u8]) -> Content {
         let bytes = Bytes::copy_from_slice(bytes);
         let digest = hash::of_bytes(DigestAlgorithm::Md5, &bytes);
+        self.stored_as(path, bytes, digest)
+    }
+
+    /// The same, of bytes whose digest is known.
+    pub(super) fn stored_as(&self, path: &str, bytes: Bytes, digest: Digest) -> Content {
         let size = Some(bytes.len() as u64);
         self.serve(path, bytes, &format!("\"{}\"", digest.to_hex()));
         Content {
