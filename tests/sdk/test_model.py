@@ -514,11 +514,15 @@ class Play(RuleBasedStateMachine):
 
 
 def play(arena: Arena, seed: int, examples: int, steps: int) -> None:
-    seed = int(os.environ.get("WANDBFS_MODEL_SEED", seed))
-    print(f"seed {seed}; WANDBFS_MODEL_SEED={seed} repeats this run")
+    def setting(name: str, usual: int) -> int:
+        return int(os.environ.get(f"WANDBFS_MODEL_{name}", usual))
+
+    seed, examples, steps = setting("SEED", seed), setting("EXAMPLES", examples), setting("STEPS", steps)
+    print(f"seed {seed}: WANDBFS_MODEL_SEED={seed} WANDBFS_MODEL_EXAMPLES={examples} "
+          f"WANDBFS_MODEL_STEPS={steps} repeats this run")
     profile = hypothesis.settings(
-        max_examples=int(os.environ.get("EX", examples)), stateful_step_count=int(os.environ.get("STEPS", steps)), deadline=None, database=None,
-        report_multiple_bugs=False, **(dict(phases=[hypothesis.Phase.generate]) if os.environ.get('NOSHRINK') else {}), suppress_health_check=list(hypothesis.HealthCheck))
+        max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
+        report_multiple_bugs=False, suppress_health_check=list(hypothesis.HealthCheck))
     machine = hypothesis.seed(seed)(type("Play", (Play,), dict(arena=arena)))
     run_state_machine_as_test(machine, settings=profile)
 

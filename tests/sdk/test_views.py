@@ -123,10 +123,17 @@ def test_a_view_is_reached_by_its_path_without_a_mount_and_as_a_root(views, modu
         assert (mount / ".wandbfs" / "version").exists()
 
 
-def test_views_are_not_listed(views):
+def test_views_are_not_listed_unless_asked_for(views, module_server, module_home):
     project, _ = views
-    for path in (project, project / "dataset", project / "dataset" / "many"):
+    levels = [project, project / "dataset", project / "dataset" / "many", project / "dataset" / "many" / "v0"]
+    for path in levels:
         assert not [name for name in os.listdir(path) if name.startswith(".")]
+    top = project.parents[1]
+    with Mount(module_server, module_home, "--show-views") as showing:
+        listed = [{name for name in os.listdir(showing / path.relative_to(top)) if name.startswith(".")}
+                  for path in levels]
+    selections = {".tags", ".order", ".filter"}
+    assert listed == [{".runs"}, selections, selections, {".lineage"}]
 
 
 def test_ls_selects_as_the_views_do(views, module_server, module_home):
