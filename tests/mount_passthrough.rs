@@ -167,6 +167,37 @@ fn everything_about_passthrough(server: &Server, cache: &Path) {
     assert!(fs::read(&path).unwrap() == right, "read once more");
 }
 
+/// The same where the kernel does not read by itself: by `pread`, and from the page cache as long as
+/// that has the pages, across opens.
+fn everything_without_passthrough(server: &Server, cache: &Path) {
+    let home = Home::signed_in(server).with("WANDB_CACHE_DIR", cache.to_str().unwrap());
+    let mount = Mount::new(&home, &["--root", ROOT, "--no-passthrough"]);
+    assert_eq!(mount.ready["passthrough"], false, "{}", mount.ready);
+    let path = large_file(&mount);
+    let right = fs::read(&path).unwrap();
+    let length = right.len();
+    let on_disk = cached(cache, length as u64);
+    // Opened once more now that it is verified: from here on pages stay.
+    assert!(fs::read(&path).unwrap() == right);
+
+    let first = File::open(&path).unwrap();
+    let second = File::open(&path).unwrap();
+    let stopped = Stopped::new(&mount);
+    for reader in [&first, &second] {
+        let read = read_apart(reader, length).recv_timeout(AT_ONCE);
+        assert!(read.expect("the pages of earlier opens are gone") == right);
+    }
+    drop(stopped);
+    forget_pages(&first);
+    assert!(mapped(&second, length) == right, "mapped bytes differ");
+    fs::remove_file(&on_disk).unwrap();
+    forget_pages(&first);
+    let read = read_apart(&first, length).recv_timeout(AT_ONCE);
+    assert!(read.expect("the read ends") == right, "after eviction");
+    drop((first, second));
+    assert!(fs::read(&path).unwrap() == right, "fetched once more");
+}
+
 /// A directory on overlayfs, unmounted when it is dropped.
 struct Overlay(tempfile::TempDir);
 
@@ -212,4 +243,11 @@ fn verified_files_are_read_by_the_kernel_whoever_opens_maps_or_evicts_them() {
     if let Some(overlay) = Overlay::new() {
         everything_about_passthrough(&server, &overlay.path());
     }
+}
+
+#[test]
+fn without_passthrough_verified_files_stay_in_the_page_cache_across_opens() {
+    let server = Server::seeded("demo");
+    let cache = tempfile::tempdir().unwrap();
+    everything_without_passthrough(&server, cache.path());
 }

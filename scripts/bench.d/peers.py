@@ -55,7 +55,7 @@ def bucket_of(root: pathlib.Path, lister: int) -> str:
 
 @contextlib.contextmanager
 def daemon(how: str, file: pathlib.Path, base: pathlib.Path):
-    """The bare FUSE daemon of benches/layers over one file, with the read-ahead of the mount;
+    """The bare FUSE daemon of scripts/bench.d/layers over one file, with the read-ahead of the mount;
     yields the path of the file there."""
     with mounted([LAYERS, "daemon", how, str(file), "{point}"], base) as point:
         device = os.stat(point).st_dev

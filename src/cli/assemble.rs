@@ -9,6 +9,7 @@ use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::flags::SourceFlags;
+use super::memory::default_memory;
 use super::offline::OfflineHub;
 use super::outcome::{Exit, Failure, Outcome};
 use crate::model::{
@@ -19,34 +20,6 @@ use crate::telemetry::{ErrorRecord, Meter};
 use crate::tree::{MountState, Report, Tree, TreeOptions};
 use crate::wandb::config::Config;
 use crate::wandb::{Client, Purpose, UseRecorder, handler_url, http_client};
-
-/// Memory for buffers without `--memory` on a large machine: enough for the largest window of four
-/// readers, little beside what a training process takes.
-const DEFAULT_MEMORY: u64 = 128 << 20;
-
-/// Least memory for buffers without `--memory`: two parts of two readers.
-const LEAST_MEMORY: u64 = 16 << 20;
-
-/// Part of the memory that a container may use which buffers take without `--memory`.
-const PART_OF_MEMORY: u64 = 16;
-
-/// Where the kernel says how much memory this process may use: cgroup version 2, then 1.
-const MEMORY_LIMITS: [&str; 2] = [
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-];
-
-/// Memory for buffers without `--memory`.
-fn default_memory() -> u64 {
-    let limit = MEMORY_LIMITS.iter().find_map(|path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        // `max` where there is none.
-        text.trim().parse::<u64>().ok()
-    });
-    limit.map_or(DEFAULT_MEMORY, |limit| {
-        (limit / PART_OF_MEMORY).clamp(LEAST_MEMORY, DEFAULT_MEMORY)
-    })
-}
 
 /// The parts of one mount or command.
 pub(crate) struct Parts {

@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod flags;
 mod ls;
+mod memory;
 mod mount;
 mod mount_options;
 mod offline;

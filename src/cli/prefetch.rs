@@ -1,9 +1,11 @@
 //! `wandbfs prefetch`: contents into the cache before somebody reads them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use futures::stream::StreamExt as _;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::assemble::{self, Parts, Shape};
@@ -11,13 +13,16 @@ use super::console::Console;
 use super::flags::{CredentialFlags, SourceFlags, configuration};
 use super::outcome::{Exit, Failure, Outcome, Stop};
 use super::progress::{Progress, bytes};
-use crate::model::{Error, ErrorKind};
+use crate::model::{Error, ErrorKind, OpenBlob};
 use crate::tree::{Kind, Node, Opened, Tree};
 use crate::wandb::config::{Config, Environment};
 
 /// Files fetched at once: what hides 20 ms of round trip at 2,000 small files a second. Memory is
 /// bounded by `--memory`, not by this.
 const AT_ONCE: usize = 48;
+
+/// Between two looks at what large files have got, since they say nothing by themselves.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Failures that are named one by one; the rest is counted.
 const NAMED: usize = 10;
@@ -139,10 +144,23 @@ async fn fetch(parts: &Parts, found: Found, config: &Config, console: Console) -
     let mut failures: Vec<(String, Error)> = Vec::new();
     let mut failed = 0;
     let tree = &parts.tree;
+    let under_way = &UnderWay::default();
     let mut fetches = futures::stream::iter(found.files)
-        .map(|(node, size)| async move { (bring(tree, &node).await, node, size) })
+        .map(|(node, size)| async move { (bring(tree, &node, under_way).await, node, size) })
         .buffer_unordered(AT_ONCE);
-    while let Some((outcome, node, planned)) = fetches.next().await {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let ended = tokio::select! {
+            ended = fetches.next() => ended,
+            _ = look.tick() => {
+                progress.under_way(under_way.bytes());
+                progress.tell();
+                continue;
+            }
+        };
+        let Some((outcome, node, planned)) = ended else {
+            break;
+        };
         match outcome {
             Ok(length) => {
                 files += 1;
@@ -155,6 +173,7 @@ async fn fetch(parts: &Parts, found: Found, config: &Config, console: Console) -
                 }
             }
         }
+        progress.under_way(under_way.bytes());
         progress.add(1, planned);
     }
     progress.finish();
@@ -183,11 +202,37 @@ async fn fetch(parts: &Parts, found: Found, config: &Config, console: Console) -
     }
 }
 
+/// The files that are being fetched.
+#[derive(Default)]
+struct UnderWay(Mutex<Vec<Arc<dyn OpenBlob>>>);
+
+impl UnderWay {
+    /// Bytes of them that are here.
+    fn bytes(&self) -> u64 {
+        self.0.lock().iter().map(|blob| blob.present()).sum()
+    }
+
+    fn add(&self, blob: &Arc<dyn OpenBlob>) -> Entered<'_> {
+        self.0.lock().push(Arc::clone(blob));
+        Entered(self, Arc::clone(blob))
+    }
+}
+
+/// Takes a file out when dropped.
+struct Entered<'a>(&'a UnderWay, Arc<dyn OpenBlob>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().retain(|blob| !Arc::ptr_eq(blob, &self.1));
+    }
+}
+
 /// Brings a file to the disk; gives back its length.
-async fn bring(tree: &Tree, node: &Node) -> Result<u64, Error> {
+async fn bring(tree: &Tree, node: &Node, under_way: &UnderWay) -> Result<u64, Error> {
     match tree.open(node).await? {
         Opened::Snapshot { .. } => Ok(0),
         Opened::Blob { blob, .. } => {
+            let _entered = under_way.add(&blob);
             let file: Arc<std::fs::File> = blob.whole_file().await?;
             let meta = file.metadata().map_err(|cause| {
                 let what = "the cache cannot be read";

@@ -25,6 +25,8 @@ pub(crate) struct Progress {
     told: Instant,
     files: u64,
     bytes: u64,
+    /// Bytes of what is not done yet.
+    under_way: u64,
     all_bytes: Option<u64>,
     all_files: Option<u64>,
 }
@@ -50,6 +52,7 @@ impl Progress {
             told: Instant::now(),
             files: 0,
             bytes: 0,
+            under_way: 0,
             all_bytes,
             all_files,
         }
@@ -60,6 +63,11 @@ impl Progress {
         self.files += files;
         self.bytes += bytes;
         self.tell();
+    }
+
+    /// So many bytes have come of what is not done yet.
+    pub(crate) fn under_way(&mut self, bytes: u64) {
+        self.under_way = bytes;
     }
 
     /// Says where things are, if the last word is long enough ago.
@@ -73,31 +81,33 @@ impl Progress {
             return;
         }
         self.told = Instant::now();
-        let rate = per_second(self.bytes, self.begun.elapsed());
+        let done = self.bytes.saturating_add(self.under_way);
+        let done = self.all_bytes.map_or(done, |all| done.min(all));
+        let rate = per_second(done, self.begun.elapsed());
         let left = self
             .all_bytes
             .filter(|_| rate > 0)
-            .map(|all| all.saturating_sub(self.bytes) / rate);
+            .map(|all| all.saturating_sub(done) / rate);
         // Progress that nobody can read is no reason to stop working.
         let _unheard = match self.console.json {
             true => self.console.object(&Event {
                 event: "progress",
                 files: self.files,
-                bytes: self.bytes,
+                bytes: done,
                 total_files: self.all_files,
                 total_bytes: self.all_bytes,
                 bytes_per_second: rate,
                 seconds_left: left,
             }),
-            false => self.line(rate, left).map_err(Into::into),
+            false => self.line(done, rate, left).map_err(Into::into),
         };
     }
 
-    fn line(&self, rate: u64, left: Option<u64>) -> io::Result<()> {
+    fn line(&self, done: u64, rate: u64, left: Option<u64>) -> io::Result<()> {
         let of = |all: Option<String>| all.map_or_else(String::new, |all| format!(" of {all}"));
         let text = format!(
             "{}{}, {}{} files, {}/s{}",
-            bytes(self.bytes),
+            bytes(done),
             of(self.all_bytes.map(bytes)),
             self.files,
             of(self.all_files.map(|all| all.to_string())),

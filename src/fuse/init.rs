@@ -47,6 +47,25 @@ const MAX_BACKGROUND: u16 = 64;
 /// said, so nothing is rounded.
 const TIME_GRANULARITY: Duration = Duration::from_nanos(1);
 
+/// A kernel at the beginning of a connection, as far as passthrough is concerned.
+trait Kernel {
+    /// Asks for stacked file systems; whether so many can be.
+    fn stack(&mut self, depth: u32) -> bool;
+
+    /// Asks for a capability; whether it is offered.
+    fn ask(&mut self, flag: InitFlags) -> bool;
+}
+
+impl Kernel for KernelConfig {
+    fn stack(&mut self, depth: u32) -> bool {
+        self.set_max_stack_depth(depth).is_ok()
+    }
+
+    fn ask(&mut self, flag: InitFlags) -> bool {
+        self.add_capabilities(flag).is_ok()
+    }
+}
+
 /// Asks for everything; whether passthrough was granted.
 ///
 /// `passthrough` holds how many file systems the kernel may stack for it, if it is wanted.
@@ -70,13 +89,46 @@ pub(crate) fn negotiate(config: &mut KernelConfig, passthrough: Option<u32>) -> 
     if config.set_max_readahead(offer).is_err() {
         debug!(offer, "read-ahead refused");
     }
-    let Some(depth) = passthrough else {
-        return false;
-    };
-    let granted = config.set_max_stack_depth(depth).is_ok()
-        && config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok();
+    passthrough.is_some_and(|depth| ask_for_passthrough(config, depth))
+}
+
+/// Whether this kernel reads backing files by itself, `depth` file systems deep.
+fn ask_for_passthrough(kernel: &mut impl Kernel, depth: u32) -> bool {
+    let granted = kernel.stack(depth) && kernel.ask(InitFlags::FUSE_PASSTHROUGH);
     if !granted {
         debug!("passthrough is not offered by this kernel (Linux 6.9 or newer has it)");
     }
     granted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kernel that offers these capabilities and stacks so deep.
+    struct Offer {
+        flags: InitFlags,
+        deepest: u32,
+    }
+
+    impl Kernel for Offer {
+        fn stack(&mut self, depth: u32) -> bool {
+            depth <= self.deepest
+        }
+
+        fn ask(&mut self, flag: InitFlags) -> bool {
+            self.flags.contains(flag)
+        }
+    }
+
+    #[test]
+    fn a_kernel_before_6_9_or_one_that_stacks_less_grants_no_passthrough() {
+        let granted =
+            |flags, deepest, depth| ask_for_passthrough(&mut Offer { flags, deepest }, depth);
+        let old = InitFlags::all() - InitFlags::FUSE_PASSTHROUGH;
+        assert!(!granted(old, 2, 1));
+        assert!(granted(InitFlags::all(), 2, 1));
+        assert!(granted(InitFlags::all(), 2, 2), "a cache on overlayfs");
+        assert!(!granted(InitFlags::all(), 1, 2));
+    }
 }

@@ -87,24 +87,9 @@ impl Shared {
         }
     }
 
-    fn wanted(&self, caching: &Caching) -> Wanted {
-        match caching {
-            Caching::Keep { file } => {
-                let large = || file.metadata().is_ok_and(|m| m.len() >= PASSTHROUGH_FROM);
-                if self.passthrough() && large() {
-                    Wanted::Passthrough
-                } else {
-                    Wanted::Cached { keep: true }
-                }
-            }
-            Caching::UntilNextOpen => Wanted::Cached { keep: false },
-            Caching::Never => Wanted::Direct,
-        }
-    }
-
     /// Fixes the mode of an open and answers it.
     pub(crate) fn answer_open(&self, ino: u64, open: &OpenFile, reply: ReplyOpen) {
-        let wanted = self.wanted(&open.caching);
+        let wanted = wanted(&open.caching, self.passthrough());
         let mode = self.modes.lock().open(ino, wanted, || {
             let Caching::Keep { file } = &open.caching else {
                 return None;
@@ -127,6 +112,51 @@ impl Shared {
             Mode::Cached { keep: false } => reply.opened(handle, flags),
             Mode::Direct => reply.opened(handle, flags | FopenFlags::FOPEN_DIRECT_IO),
             Mode::Passthrough(id) => reply.opened_passthrough(handle, flags, &id),
+        }
+    }
+}
+
+/// How a file is best opened. `passthrough` says whether the kernel granted that, which an old one
+/// never does: what is verified then stays in the page cache across opens.
+fn wanted(caching: &Caching, passthrough: bool) -> Wanted {
+    match caching {
+        Caching::Keep { file } => {
+            let large = || file.metadata().is_ok_and(|m| m.len() >= PASSTHROUGH_FROM);
+            match passthrough && large() {
+                true => Wanted::Passthrough,
+                false => Wanted::Cached { keep: true },
+            }
+        }
+        Caching::UntilNextOpen => Wanted::Cached { keep: false },
+        Caching::Never => Wanted::Direct,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn only_large_verified_files_are_the_kernels_and_only_where_it_granted_that() {
+        let file = |length| {
+            let file = tempfile::tempfile().unwrap();
+            file.set_len(length).unwrap();
+            Caching::Keep { file: file.into() }
+        };
+        let (large, small) = (file(PASSTHROUGH_FROM), file(PASSTHROUGH_FROM - 1));
+        let kept = Wanted::Cached { keep: true };
+        assert_eq!(wanted(&large, true), Wanted::Passthrough);
+        assert_eq!(wanted(&small, true), kept);
+        assert_eq!(
+            wanted(&large, false),
+            kept,
+            "an old kernel, an ordinary user"
+        );
+        for granted in [true, false] {
+            let unverified = wanted(&Caching::UntilNextOpen, granted);
+            assert_eq!(unverified, Wanted::Cached { keep: false });
+            assert_eq!(wanted(&Caching::Never, granted), Wanted::Direct);
         }
     }
 }

@@ -171,6 +171,13 @@ pub enum Applied {
     Ttl,
 }
 
+impl Applied {
+    /// Whether it belongs to one place of a version and not to the version wherever it is linked.
+    pub fn is_of_place(self) -> bool {
+        matches!(self, Self::AliasesAdded | Self::AliasesRemoved)
+    }
+}
+
 impl fmt::Display for Applied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

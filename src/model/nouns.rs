@@ -247,16 +247,12 @@ pub struct ArtifactVersion {
 
 impl ArtifactVersion {
     /// Whether this is a link: reached through another collection than its source (protocol §12).
+    /// A source project that the caller may not see is another one than that of the collection.
     pub fn is_link(&self) -> bool {
+        let project = &self.collection.project;
         self.source_collection != self.collection.name.as_str()
-            || self
-                .source_project
-                .as_deref()
-                .is_some_and(|p| p != self.collection.project.project.as_str())
-            || self
-                .source_entity
-                .as_deref()
-                .is_some_and(|e| e != self.collection.project.entity.as_str())
+            || self.source_project.as_deref() != Some(project.project.as_str())
+            || self.source_entity.as_deref() != Some(project.entity.as_str())
     }
 
     /// Whether a listing shows it: committed ones only (another make may list others).

@@ -103,8 +103,15 @@ pub enum NodePath {
         /// What is below.
         below: String,
     },
-    /// A run, `entity/project/.runs/<id>`; only the app's address of it is needed.
+    /// A run, for the app's address of it; the path of its directory is a [`Self::View`].
     Run(ProjectPath, RunName),
+    /// A view: a directory, link or file below one of the names that no listing shows.
+    View {
+        /// The directory with that name.
+        of: Box<NodePath>,
+        /// The rest, from that name on: `.runs/<id>/used`, `.tags/gold`.
+        below: String,
+    },
     /// `[[entity/]project/]collection[:alias]` as the SDK writes it.
     Sdk {
         /// Entity where given; the default entity without.
@@ -128,6 +135,17 @@ pub enum NodePathError {
     #[error("{0:?}: at most entity/project/collection may stand left of the colon")]
     TooManyComponents(String),
 }
+
+/// Names of views by the number of components before them: of an entity and project none, of a type,
+/// a collection, a version.
+const VIEWS: [&[&str]; 6] = [
+    &[],
+    &[],
+    &[".runs"],
+    &[".tags", ".order", ".filter"],
+    &[".tags", ".order", ".filter"],
+    &[".lineage"],
+];
 
 impl NodePath {
     /// Reads a path. With a `:` among its first three components it is the SDK's form, split at the
@@ -162,6 +180,16 @@ impl NodePath {
     }
 
     fn parse_mount(text: &str) -> Result<Self, NodePathError> {
+        let names: Vec<&str> = text.split('/').filter(|name| !name.is_empty()).collect();
+        let views = |level| VIEWS.get(level).copied().unwrap_or_default();
+        let first = (0..names.len()).find(|level| views(*level).contains(&names[*level]));
+        if let Some(level) = first {
+            let (of, below) = names.split_at(level);
+            return Ok(Self::View {
+                of: Box::new(Self::parse_mount(&of.join("/"))?),
+                below: below.join("/"),
+            });
+        }
         let mut parts = text.splitn(6, '/').filter(|part| !part.is_empty());
         let Some(entity) = parts.next() else {
             return Ok(Self::Root);
@@ -229,6 +257,31 @@ mod tests {
     fn a_colon_inside_the_content_does_not_make_it_the_sdks_form() {
         let path = NodePath::parse("e/p/t/c/v0/files/a:b").unwrap();
         assert!(matches!(path, NodePath::Version { ref below, .. } if below == "files/a:b"));
+    }
+
+    #[test]
+    fn views_are_told_from_what_the_server_has() {
+        for (text, above, rest) in [
+            ("e/p/.runs/one/used/c:v0", "e/p", ".runs/one/used/c:v0"),
+            ("e/p/t/.tags/gold", "e/p/t", ".tags/gold"),
+            (
+                "e/p/t/c/.order/-created_at",
+                "e/p/t/c",
+                ".order/-created_at",
+            ),
+            (
+                "e/p/t/c/v0/.lineage/used_by/",
+                "e/p/t/c/v0",
+                ".lineage/used_by",
+            ),
+        ] {
+            let NodePath::View { of, below } = NodePath::parse(text).unwrap() else {
+                panic!("{text} is no view")
+            };
+            assert_eq!((*of, &*below), (NodePath::parse(above).unwrap(), rest));
+        }
+        let plain = NodePath::parse("e/p/t/c/v0/files/.runs").unwrap();
+        assert!(matches!(plain, NodePath::Version { .. }));
     }
 
     #[test]

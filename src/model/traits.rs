@@ -262,6 +262,12 @@ pub trait OpenBlob: Send + Sync + 'static {
     /// Length in bytes; asks the source where nobody knew it before.
     async fn len(&self) -> Result<u64, Error>;
 
+    /// Bytes of the content that are here, on disk or in memory, as far as they are counted. Fetches
+    /// nothing.
+    fn present(&self) -> u64 {
+        0
+    }
+
     /// The verified file on disk, where the whole content is there: what passthrough and `pread`
     /// read from. Fetches nothing.
     fn file(&self) -> Option<Arc<std::fs::File>>;

@@ -1,5 +1,5 @@
 //! The source alone: bytes of a content as the wire brings them, without plan, memory budget, disk
-//! or digest. It is what everything above is measured against (`benches/layers`).
+//! or digest. It is what everything above is measured against (`scripts/bench.d/layers`).
 
 use std::ops::Range;
 

@@ -170,6 +170,10 @@ impl OpenBlob for Handle {
             .ok_or_else(|| lost(self.body.node()))
     }
 
+    fn present(&self) -> u64 {
+        self.body.present()
+    }
+
     fn file(&self) -> Option<Arc<File>> {
         self.body.file()
     }

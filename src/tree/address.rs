@@ -6,19 +6,22 @@ use std::time::Instant;
 
 use super::artifact_type::{self, collection_node};
 use super::options::UNCATEGORIZED;
-use super::place::{CollectionDir, ContentNode, Node, Place};
+use super::place::{CollectionDir, ContentNode, Node, Place, join};
 use super::root::{self, RootDir, entity_node};
 use super::shared::{Answer, Shared};
 use super::version::VersionDir;
-use super::{collection, entity, lookup, project};
+use super::{Kind, collection, entity, lookup, project, views};
 use crate::model::{
     Collection, CollectionName, CollectionPath, EntityName, Error, ErrorKind, NodePath,
-    ProjectName, ProjectPath, TypePath, VersionSelector,
+    ProjectName, ProjectPath, RunName, TypePath, VersionSelector,
 };
 
 /// The root of the mount, and what it resolved to.
 pub(crate) async fn mount_root(shared: &Arc<Shared>) -> Result<(Node, String), Error> {
-    let path = &shared.options.root;
+    root_at(shared, &shared.options.root).await
+}
+
+async fn root_at(shared: &Arc<Shared>, path: &NodePath) -> Result<(Node, String), Error> {
     let (answer, text) = match path {
         NodePath::Root => {
             shared.viewer().await?;
@@ -59,7 +62,21 @@ pub(crate) async fn mount_root(shared: &Arc<Shared>) -> Result<(Node, String), E
             let dir = collection_node(None, path, Some(found), Instant::now());
             return version_root(shared, &dir, selector, "").await;
         }
-        NodePath::Run(..) => return Err(runs()),
+        NodePath::Run(project, run) => {
+            let path = view_of_run(project, run);
+            return Box::pin(root_at(shared, &path)).await;
+        }
+        NodePath::View { of, below } => {
+            let (above, text) = Box::pin(root_at(shared, of)).await?;
+            let node = walk(shared, above, below).await?;
+            return match node.kind() {
+                Kind::Directory => Ok((node, format!("{text}/{below}"))),
+                _ => {
+                    let message = "only a directory can be mounted";
+                    Err(Error::new(ErrorKind::Invalid, node.path(), message))
+                }
+            };
+        }
     };
     Ok((found(answer, &text)?, text))
 }
@@ -158,7 +175,13 @@ pub(crate) async fn resolve(shared: &Arc<Shared>, path: &NodePath) -> Result<Nod
             let dir = collection_node(Some(above), path, Some(value), Instant::now());
             return version_at(shared, &dir, selector, "").await;
         }
-        NodePath::Run(..) => return Err(runs()),
+        NodePath::Run(project, run) => {
+            return Box::pin(resolve(shared, &view_of_run(project, run))).await;
+        }
+        NodePath::View { of, below } => {
+            let above = Box::pin(resolve(shared, of)).await?;
+            return walk(shared, above, below).await;
+        }
     };
     found(answer, &text_of(path))
 }
@@ -178,11 +201,7 @@ async fn version_at(
     if let Place::Alias(link) = &node.0 {
         node = found(collection::version(shared, dir, link.target).await, &text)?;
     }
-    for name in below.split('/').filter(|name| !name.is_empty()) {
-        let answer = lookup(shared, &node, OsStr::new(name)).await;
-        node = found(answer, &format!("{text}/{below}"))?;
-    }
-    Ok(node)
+    walk(shared, node, below).await
 }
 
 /// The collection that the SDK's spelling means; its type is known to the server only.
@@ -244,10 +263,32 @@ fn missing(path: &str) -> Error {
     Error::new(ErrorKind::NotFound, path, "the server has no such node")
 }
 
-fn runs() -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        "",
-        "a run is not a directory of the tree",
-    )
+/// What is below a node, links followed to what they mean.
+async fn walk(shared: &Arc<Shared>, from: Node, below: &str) -> Result<Node, Error> {
+    let mut node = from;
+    for name in below.split('/').filter(|name| !name.is_empty()) {
+        let path = format!("{}/{name}", node.path());
+        node = found(lookup(shared, &node, OsStr::new(name)).await, &path)?;
+        let (dir, target) = match &node.0 {
+            Place::ViewLink(link) => (Node(Place::View(link.dir.clone())), link.target.clone()),
+            Place::Alias(link) => (node.parent(), link.target.to_string()),
+            _ => continue,
+        };
+        node = dir;
+        for name in target.split('/').filter(|name| !name.is_empty()) {
+            node = match name {
+                ".." => node.parent(),
+                _ => found(lookup(shared, &node, OsStr::new(name)).await, &path)?,
+            };
+        }
+    }
+    Ok(node)
+}
+
+/// The path of a run's directory.
+fn view_of_run(project: &ProjectPath, run: &RunName) -> NodePath {
+    NodePath::View {
+        of: Box::new(NodePath::Project(project.clone())),
+        below: join(views::RUNS, &views::run_name(run)).to_string(),
+    }
 }

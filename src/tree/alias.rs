@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::change::source_of;
 use super::names::Level;
 use super::place::{CollectionDir, join};
 use super::version::VersionDir;
-use crate::model::VersionIndex;
+use crate::model::{ArtifactId, VersionIndex};
 
 /// An alias, a digest or a commit hash of a version.
 #[derive(Debug)]
@@ -21,7 +22,9 @@ pub(crate) struct AliasLink {
     /// That version's created time (RFC 3339).
     pub(crate) created_at: Option<String>,
     /// That version's id.
-    pub(crate) target_id: String,
+    pub(crate) target_id: ArtifactId,
+    /// The sequence that it was logged to, where that is known.
+    pub(crate) source: Option<String>,
 }
 
 impl AliasLink {
@@ -33,7 +36,8 @@ impl AliasLink {
             name: Level::Collection.escape(name),
             target: version.path().index,
             created_at: version.value().created_at.clone(),
-            target_id: version.value().id.as_str().to_owned(),
+            target_id: version.value().id.clone(),
+            source: source_of(version.value()),
         }
     }
 

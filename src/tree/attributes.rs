@@ -166,7 +166,7 @@ fn times<V>(
 }
 
 fn created(shared: &Shared, version: &super::version::VersionDir) -> SystemTime {
-    time_of(version.value().created_at.as_deref()).unwrap_or(shared.started)
+    version.created().unwrap_or(shared.started)
 }
 
 fn directory(mtime: SystemTime) -> Attributes {

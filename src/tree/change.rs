@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::time::SystemTime;
 
-use super::place::Node;
-use crate::model::{Error, ErrorKind, SaveFailure};
+use super::place::{Node, Place};
+use crate::model::{ArtifactId, ArtifactVersion, CollectionPath, Error, ErrorKind, SaveFailure};
 
 /// What the kernel must forget after a change. Names and nodes that it does not know are skipped;
 /// the order is of no meaning.
@@ -14,6 +14,63 @@ pub struct Changes {
     pub names: Vec<(Node, OsString)>,
     /// Nodes whose pages and attributes are old.
     pub nodes: Vec<Node>,
+    /// Versions that changed wherever they are linked: what is known of them by other names too.
+    pub everywhere: Vec<Everywhere>,
+}
+
+/// Versions that changed in all their places: one that is linked is the same version there, with the
+/// same fields, and goes when it is deleted.
+#[derive(Debug, Clone)]
+pub enum Everywhere {
+    /// The fields of a version.
+    Changed(ArtifactId),
+    /// A version is deleted.
+    Gone(ArtifactId),
+    /// All versions of a sequence are deleted.
+    AllGone(CollectionPath),
+}
+
+impl Everywhere {
+    /// Whether it is about what a node is or leads to.
+    pub(crate) fn concerns(&self, node: &Node) -> bool {
+        match &node.0 {
+            Place::Version(version) => {
+                let value = version.value();
+                self.is_about(&value.id, source_of(value).as_deref())
+            }
+            Place::Alias(link) => self.is_about(&link.target_id, link.source.as_deref()),
+            _ => false,
+        }
+    }
+
+    fn is_about(&self, version: &ArtifactId, source: Option<&str>) -> bool {
+        match self {
+            Self::Changed(id) | Self::Gone(id) => version == id,
+            Self::AllGone(path) => {
+                source.is_some_and(|source| source == format!("{}/{}", path.project, path.name))
+            }
+        }
+    }
+
+    /// What the kernel must forget of a node that is concerned.
+    pub fn of(&self, node: &Node) -> Changes {
+        let mut changes = Changes::default();
+        if !self.concerns(node) {
+            return changes;
+        }
+        match (self, node.above()) {
+            (Self::Changed(_), _) => {}
+            (_, Some(collection)) => {
+                changes.nodes.push(collection.metadata());
+                changes.name(&collection, node.name());
+            }
+            (_, None) => {}
+        }
+        if matches!(node.0, Place::Version(_)) {
+            changes.nodes.push(node.metadata());
+        }
+        changes
+    }
 }
 
 impl Changes {
@@ -22,11 +79,27 @@ impl Changes {
         self.names.push((dir.clone(), name.into()));
     }
 
+    /// Whether there is nothing to forget.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.nodes.is_empty() && self.everywhere.is_empty()
+    }
+
     /// Everything of `other` too.
     pub(crate) fn add(&mut self, other: Self) {
         self.names.extend(other.names);
         self.nodes.extend(other.nodes);
+        self.everywhere.extend(other.everywhere);
     }
+}
+
+/// The sequence that a version was logged to, as `entity/project/name`; none where its project is not
+/// visible.
+pub(crate) fn source_of(version: &ArtifactVersion) -> Option<String> {
+    let (entity, project) = (
+        version.source_entity.as_ref()?,
+        version.source_project.as_ref()?,
+    );
+    Some(format!("{entity}/{project}/{}", version.source_collection))
 }
 
 /// What a refusal means beyond the kind of its error: what only a file system can refuse.

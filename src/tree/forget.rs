@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::artifact_type::{self, collection_node};
-use super::change::Changes;
+use super::change::{Changes, Everywhere};
 use super::names::Level;
 use super::node::Identity;
 use super::place::{CollectionDir, Node, Place, join};
-use super::shared::{GRACE, Shared};
+use super::shared::{GRACE, PageOf, Shared};
 use super::version::VersionDir;
+use super::views;
 use crate::model::CollectionPath;
 
 impl Shared {
@@ -21,6 +22,7 @@ impl Shared {
         let is_ours = |text: &str| *text == *key || text.starts_with(&below);
         let above = key.rsplit_once('/').map_or("", |(above, _)| above);
         let project = above.rsplit_once('/').map_or("", |(above, _)| above);
+        let runs = format!("{project}/{}/", views::RUNS);
         let of_above = |text: &str| {
             let rest = text.strip_prefix(above);
             rest.is_some_and(|rest| {
@@ -37,7 +39,9 @@ impl Shared {
             .forget(|asked| is_ours(asked) || **asked == *above);
         self.aliases.forget(|asked| is_ours(asked));
         self.pages.forget(|page| match &page.dir {
-            Identity::Named(dir) => is_ours(dir) || of_above(dir) || **dir == *project,
+            Identity::Named(dir) => {
+                is_ours(dir) || of_above(dir) || **dir == *project || dir.starts_with(&runs)
+            }
             Identity::Content { .. } => false,
         });
     }
@@ -96,6 +100,33 @@ impl Shared {
         let node = Node(Place::Collection(dir.clone()));
         changes.name(&node, name);
         changes.nodes.push(node.metadata());
+    }
+
+    /// Forgets what is known of versions that changed in all their places. A look at everything that
+    /// is remembered, which costs milliseconds at 100,000 names; the kernel is told of what it knows.
+    pub(crate) fn forget_everywhere(&self, what: Everywhere, changes: &mut Changes) {
+        let place = |node: &Node| match &node.0 {
+            Place::Version(version) => Some(version.collection().clone()),
+            Place::Alias(link) => Some(link.collection.clone()),
+            _ => None,
+        };
+        let concerned = |node: &Node| place(node).filter(|_| what.concerns(node));
+        let mut places = self.answers.find_all(|node| concerned(node.as_ref()?));
+        let of_page = |page: &PageOf| {
+            page.children
+                .iter()
+                .find_map(|child| concerned(&child.node))
+        };
+        places.extend(self.pages.find_all(of_page));
+        for dir in places {
+            for alias in dir.value.iter().flat_map(|value| &value.aliases) {
+                self.pins
+                    .lock()
+                    .remove(&join(&dir.key, &Level::Collection.escape(alias)));
+            }
+            self.forget_collection(&dir.path);
+        }
+        changes.everywhere.push(what);
     }
 
     /// Writes down what this mount changed on the server: who, what, where, and the id.

@@ -39,7 +39,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Adjust, Changes, Reason, Refused};
+pub use change::{Adjust, Changes, Everywhere, Reason, Refused};
 pub use content::Survey;
 pub use draft::Draft;
 pub use node::{Attributes, Child, Freshness, Identity, Kind, Listing, Opened};
@@ -250,11 +250,11 @@ impl Tree {
                 }
                 let rendered = metadata::render(&self.shared, dir).await?;
                 self.shared.readings.note(node, &rendered.value);
-                Ok(snapshot(rendered.bytes, false))
+                Ok(snapshot(rendered.bytes, true))
             }
             Place::RunFile(run) => {
                 let rendered = views::run_file(&self.shared, run).await?;
-                Ok(snapshot(rendered.bytes, false))
+                Ok(snapshot(rendered.bytes, true))
             }
             Place::Memory(memory) => match &memory.body {
                 Body::File(buffer) => Ok(snapshot(buffer.bytes().into(), true)),

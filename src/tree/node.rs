@@ -84,7 +84,8 @@ pub enum Opened {
     Snapshot {
         /// The bytes.
         bytes: Bytes,
-        /// Whether the size that `stat` gave may differ (state files): read past the page cache.
+        /// Whether the next open may give others: read past the page cache, which all opens share,
+        /// so that each goes on with what it was given, whatever size `stat` gave.
         volatile: bool,
     },
     /// Immutable content.

@@ -110,6 +110,13 @@ where
         }
     }
 
+    /// What `wanted` finds in what is remembered, old answers too.
+    pub(crate) fn find_all<T>(&self, wanted: impl Fn(&V) -> Option<T>) -> Vec<T> {
+        let kept = self.kept.lock();
+        let values = kept.entries.iter().map(|(_, (stamped, _))| &stamped.value);
+        values.filter_map(wanted).collect()
+    }
+
     /// Forgets the answers to some questions, because this mount just changed them. Whoever asks from
     /// now on gets a new answer, also when an old one is still on its way.
     pub(crate) fn forget(&self, changed: impl Fn(&K) -> bool) {

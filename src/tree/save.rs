@@ -16,7 +16,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 use super::artifact_type::collection_node;
-use super::change::{Adjust, Changes, Reason, Refused, forbid, invalid, refuse};
+use super::change::{Adjust, Changes, Everywhere, Reason, Refused, forbid, invalid, refuse};
 use super::draft::Draft;
 use super::metadata::edit::{self, Edit, EditError};
 use super::overlay::{Body, memory_name};
@@ -297,6 +297,9 @@ pub(crate) async fn save_text(
                 &Edit::Version(change.clone()),
                 &before,
             )?;
+            if !change.aliases_removed.is_empty() {
+                shared.deletable(&file)?;
+            }
             save_version(shared, &before, &change).await
         }
         _ => return Err(forbid(file.path(), "it cannot be written")),
@@ -517,6 +520,9 @@ pub(crate) async fn save_version(
     let mut changes = Changes::default();
     for alias in change.aliases_added.iter().chain(&change.aliases_removed) {
         shared.alias_changed(version.collection(), alias, &mut changes);
+    }
+    if applied.iter().any(|part| !part.is_of_place()) {
+        shared.forget_everywhere(Everywhere::Changed(value.id.clone()), &mut changes);
     }
     shared.forget_collection(&version.path().collection);
     saved?;

@@ -75,6 +75,17 @@ pub(crate) struct PageKey {
     after: Option<Cursor>,
 }
 
+impl PageKey {
+    /// A page of everything in `dir`.
+    pub(crate) fn whole(dir: &Node, after: Option<Cursor>) -> Self {
+        Self {
+            dir: dir.identity(),
+            options: ListOptions::default(),
+            after,
+        }
+    }
+}
+
 /// The tree's state; levels are functions over it.
 pub(crate) struct Shared {
     pub(crate) hub: Arc<dyn Hub>,

@@ -53,7 +53,9 @@ impl StateFile {
 /// The state directory in `dir`, where it is the mount point and no content.
 pub(crate) fn directory(shared: &Shared, dir: &Node) -> Option<Node> {
     let content = matches!(dir.0, Place::Files(_) | Place::Content(_));
-    if shared.options.state.is_none() || content || dir.above().is_some() {
+    let is_root = |(root, _): &(Node, String)| root.identity() == dir.identity();
+    let is_top = dir.above().is_none() || shared.root.get().is_some_and(is_root);
+    if shared.options.state.is_none() || content || !is_top {
         return None;
     }
     Some(Node(Place::State(Arc::new(dir.clone()))))

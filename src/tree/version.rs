@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use serde_json::Value;
 
+use super::attributes::time_of;
 use super::collection;
 use super::node::Freshness;
 use super::place::{CollectionDir, Node, Place, join};
@@ -25,6 +26,8 @@ pub(crate) struct VersionDir {
     path: Arc<VersionPath>,
     name: String,
     value: ArtifactVersion,
+    /// Created time, read once for all files of the content.
+    created: Option<SystemTime>,
     at: Instant,
     identity: Arc<str>,
 }
@@ -53,6 +56,7 @@ impl VersionDir {
             }),
             collection: collection.clone(),
             name,
+            created: time_of(value.created_at.as_deref()),
             value,
             at,
             identity: identity.into(),
@@ -81,6 +85,11 @@ impl VersionDir {
     /// What the server says about it.
     pub(crate) fn value(&self) -> &ArtifactVersion {
         &self.value
+    }
+
+    /// When it was created, where the server says so.
+    pub(crate) fn created(&self) -> Option<SystemTime> {
+        self.created
     }
 
     /// When the server was asked.

@@ -80,7 +80,7 @@ pub(crate) fn id(node: &Node) -> Option<String> {
         Place::Type(dir) => dir.value.as_ref().map(|value| value.id.clone()),
         Place::Collection(dir) => dir.value.as_ref().map(|value| value.id.clone()),
         Place::Version(version) => Some(version.value().id.as_str().to_owned()),
-        Place::Alias(link) => Some(link.target_id.clone()),
+        Place::Alias(link) => Some(link.target_id.as_str().to_owned()),
         Place::View(view) | Place::RunFile(view) => Some(view.run()?.id.clone()),
         _ => None,
     }

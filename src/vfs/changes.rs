@@ -161,6 +161,13 @@ impl Vfs {
             let ino = inodes.number(&node.identity());
             inodes.known(ino).is_some().then_some(ino)
         };
+        for what in &changes.everywhere {
+            let found = self.inodes.lock().find_all(|node| {
+                let of_it = what.of(node);
+                (!of_it.is_empty()).then_some(of_it)
+            });
+            found.iter().for_each(|changes| self.announce(changes));
+        }
         for (directory, name) in &changes.names {
             if let Some(ino) = known(directory) {
                 kernel.drop_entry(ino, name);

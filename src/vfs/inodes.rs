@@ -119,6 +119,12 @@ impl<N: NodeLike> Inodes<N> {
         Some(Known::Content { version, index })
     }
 
+    /// What `wanted` finds among the nodes above contents. A look at the whole table.
+    pub(crate) fn find_all<T>(&self, wanted: impl Fn(&N) -> Option<T>) -> Vec<T> {
+        let nodes = self.named.values().map(|entry| &entry.node);
+        nodes.filter_map(wanted).collect()
+    }
+
     /// The number that a node has or would get. Raises nothing.
     pub(crate) fn number(&self, identity: &Identity) -> u64 {
         if *identity == self.root_identity {

@@ -193,7 +193,7 @@ impl Vfs {
         let changes = saved.map_err(|why| self.refused(operation, &file.node, None, &why))?;
         self.announce(&changes);
         if let Some(kernel) = self.kernel.get()
-            && !(changes.names.is_empty() && changes.nodes.is_empty())
+            && !changes.is_empty()
         {
             let _in_time = tokio::time::timeout(SETTLING, kernel.settled()).await;
         }

@@ -22,11 +22,12 @@ pub(crate) const REGISTRY_PREFIX: &str = "wandb-registry-";
 /// Project that held linked models before there were registries.
 const MODEL_REGISTRY: &str = "model-registry";
 
-/// The page of a node; none for the root, and for the SDK's spelling, whose type nobody told.
+/// The page of a node; none for the root, for views, and for the SDK's spelling, whose type nobody
+/// told.
 pub(crate) fn of(client: &Client, path: &NodePath) -> Option<String> {
     let app = client.config().app_url.as_str().trim_end_matches('/');
     Some(match path {
-        NodePath::Root | NodePath::Sdk { .. } => return None,
+        NodePath::Root | NodePath::Sdk { .. } | NodePath::View { .. } => return None,
         NodePath::Entity(name) => format!("{app}/{}", encode(name.as_str())),
         NodePath::Project(path) => format!(
             "{app}/{}/{}",

@@ -291,6 +291,10 @@ impl OpenBlob for WatchedBlob {
         self.blob.len().await
     }
 
+    fn present(&self) -> u64 {
+        self.blob.present()
+    }
+
     /// Whoever has the file reads it without us, as the kernel does.
     fn file(&self) -> Option<Arc<std::fs::File>> {
         let file = self.blob.file()?;

@@ -68,6 +68,14 @@ class Terminal:
             if time.monotonic() > end or not self._read(0.2):
                 raise AssertionError(f"none of {words} appeared: {text[-2000:]!r}")
 
+    def until(self, sequence: bytes) -> None:
+        """Waits for a control sequence after the last match."""
+        end = time.monotonic() + DEADLINE
+        while sequence not in self.seen[self.position:]:
+            if time.monotonic() > end or not self._read(0.2):
+                raise AssertionError(f"{sequence!r} did not come: {self.text[-2000:]!r}")
+        self.position = len(self.seen)
+
     def send(self, keys: bytes) -> None:
         os.write(self.fd, keys)
 

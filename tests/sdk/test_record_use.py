@@ -70,7 +70,8 @@ def test_versions_that_are_read_are_inputs_once_and_those_looked_at_are_not(line
 
 
 def test_an_outage_neither_blocks_reads_nor_loses_what_was_read(lineage, home):
-    with Mount(lineage, home, "--record-use", "lineage/third") as mount:
+    # The id alone: the project is that of the configuration.
+    with Mount(lineage, home, "--record-use", "third", env={"WANDB_PROJECT": "lineage"}) as mount:
         file = mount / lineage.entity / "lineage" / "dataset" / "two" / "v0" / "files" / "words.txt"
         away = {"match": "UseArtifact", "kind": "status", "status": 503, "count": 1_000_000}
         with lineage.knobs(faults=[away]):

@@ -98,10 +98,42 @@ def test_order_and_filter_are_the_servers_and_compose(views):
         assert caught.value.errno == errno.EINVAL, nonsense
 
 
-def test_views_are_not_listed(views):
+def test_a_view_is_reached_by_its_path_without_a_mount_and_as_a_root(views, module_server, module_home):
+    project, told = views
+    env = module_home.env(module_server)
+    run = f"{module_server.entity}/views/.runs/reader"
+
+    def names(path: str) -> list[str]:
+        done = wandbfs("ls", "--json", path, env=env)
+        return sorted(json.loads(line)["name"] for line in done.stdout.splitlines())
+
+    assert names(run) == ["logged", "run.json", "used"]
+    assert names(f"{run}/used") == told["used"]
+    assert names(f"{module_server.entity}/views/dataset/many/.tags/gold") == ["v0", "v4"]
+    # A link leads to what it means.
+    assert "artifact.json" in names(f"{run}/used/many:v1")
+    shown_there = (project / ".runs" / "reader" / "run.json").read_text()
+    assert wandbfs("cat", f"{run}/run.json", env=env).stdout == shown_there
+    assert wandbfs("cat", f"{run}/used/many:v1/files/n.txt", env=env).stdout == "1"
+    assert wandbfs("ls", f"{run}-not-there", env=env, check=4).stderr
+    with Mount(module_server, module_home, "--root", run) as mount:
+        assert shown(mount) == ["logged", "run.json", "used"]
+        assert (mount / "run.json").read_text() == shown_there
+        assert shown(mount / "used") == told["used"]
+        assert (mount / ".wandbfs" / "version").exists()
+
+
+def test_views_are_not_listed_unless_asked_for(views, module_server, module_home):
     project, _ = views
-    for path in (project, project / "dataset", project / "dataset" / "many"):
+    levels = [project, project / "dataset", project / "dataset" / "many", project / "dataset" / "many" / "v0"]
+    for path in levels:
         assert not [name for name in os.listdir(path) if name.startswith(".")]
+    top = project.parents[1]
+    with Mount(module_server, module_home, "--show-views") as showing:
+        listed = [{name for name in os.listdir(showing / path.relative_to(top)) if name.startswith(".")}
+                  for path in levels]
+    selections = {".tags", ".order", ".filter"}
+    assert listed == [{".runs"}, selections, selections, {".lineage"}]
 
 
 def test_ls_selects_as_the_views_do(views, module_server, module_home):

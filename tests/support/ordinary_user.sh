@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo as an ordinary user, through the real fusermount3: ready, walked, interrupted, gone.
+# The demo as an ordinary user, through the real fusermount3: ready, walked, read without passthrough,
+# interrupted, gone.
 #
 #   ordinary_user.sh BINARY
 #
@@ -43,6 +44,28 @@ entity=$(sed -n 's/.*"entity":"\([^"]*\)".*/\1/p' "$HOME/ready")
 ls "$demo" | grep -qx "$entity"
 cat "$(find "$demo/$entity" -name artifact.json -print -quit)" | grep -q '"digest"'
 stat -c %U "$demo/$entity" | grep -qx "$(id -un)"
+
+# A large file: read by the program, since passthrough needs root, and kept in the page cache across
+# opens once it is verified. What is read while the program is stopped comes from there.
+large=$(find "$demo/$entity" -path '*/files/*' -type f -size +1023k -print -quit)
+cat "$large" >"$HOME/first"
+sum=$(md5sum <"$HOME/first" | cut -d' ' -f1)
+kept() { find "$HOME" -path "*/obj/md5/${sum:0:2}/${sum:2}" 2>/dev/null | grep .; }
+for _ in $(seq 1200); do
+  kept >/dev/null && break
+  sleep 0.05
+done
+cmp "$HOME/first" "$(kept)"
+cmp "$HOME/first" "$large"
+exec 3<"$large"
+kill -STOP $pid
+timeout 20 cmp "$HOME/first" - <&3 || {
+  kill -CONT $pid
+  echo "the pages of $large did not stay" >&2
+  exit 1
+}
+kill -CONT $pid
+exec 3<&-
 
 kill -INT $pid
 wait $pid

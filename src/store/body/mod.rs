@@ -183,9 +183,13 @@ impl Body {
         }
     }
 
-    /// Bytes of a partly fetched content that are here.
+    /// Bytes that are here.
     pub(super) fn present(&self) -> u64 {
-        self.state.lock().fill.present()
+        let state = self.state.lock();
+        match state.verified.is_some() || state.memory.is_some() {
+            true => state.length.unwrap_or(0),
+            false => state.fill.present(),
+        }
     }
 
     /// The verified file on disk.

@@ -34,6 +34,8 @@ pub(super) struct Builder {
     texts: Texts,
     births: Vec<ArtifactId>,
     birth_numbers: HashMap<ArtifactId, u32>,
+    /// Number of the birth artifact met last: most entries have that of the entry before.
+    last_birth: usize,
     odd_keys: HashMap<u32, Box<str>>,
     reports: Reports,
     overflow: bool,
@@ -143,15 +145,23 @@ impl Builder {
     }
 
     fn intern_birth(&mut self, id: &str) -> u32 {
-        let id = ArtifactId::new(id);
-        if let Some(&number) = self.birth_numbers.get(&id) {
-            return number;
+        let last = self.births.get(self.last_birth);
+        if !last.is_some_and(|last| last.as_str() == id) {
+            let id = ArtifactId::new(id);
+            self.last_birth = match self.birth_numbers.get(&id) {
+                Some(&number) => number as usize,
+                None => self.add_birth(id),
+            };
         }
-        let Ok(number) = u32::try_from(self.births.len()) else {
-            return NONE;
-        };
+        u32::try_from(self.last_birth).unwrap_or(NONE)
+    }
+
+    fn add_birth(&mut self, id: ArtifactId) -> usize {
+        let number = self.births.len();
         self.births.push(id.clone());
-        self.birth_numbers.insert(id, number);
+        if let Ok(number) = u32::try_from(number) {
+            self.birth_numbers.insert(id, number);
+        }
         number
     }
 

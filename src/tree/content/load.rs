@@ -14,6 +14,10 @@ use crate::tree::version::VersionDir;
 /// Bytes per `pread` of the manifest on disk.
 const CHUNK: usize = 256 << 10;
 
+/// Largest manifest that is taken into memory while it is read, bytes: about 300,000 entries. Larger
+/// ones are read as a stream, which is slower and whose memory is the tree's only.
+const AT_ONCE: u64 = 32 << 20;
+
 /// The manifest of a version as a content.
 pub(crate) fn manifest_content(version: &VersionDir) -> Content {
     let file = version.value().manifest.as_ref();
@@ -77,8 +81,15 @@ pub(super) fn read(
     file: &File,
 ) -> Result<(ContentTree, Reports), Box<dyn std::error::Error + Send + Sync>> {
     let mut builder = Builder::default();
-    let reader = BufReader::with_capacity(CHUNK, Positioned { file, offset: 0 });
-    let header = manifest::read(reader, &mut builder)?;
+    let mut reader = Positioned { file, offset: 0 };
+    let header = match file.metadata()?.len() {
+        ..=AT_ONCE => {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes)?;
+            manifest::read_bytes(&bytes, &mut builder)?
+        }
+        _ => manifest::read(BufReader::with_capacity(CHUNK, reader), &mut builder)?,
+    };
     Ok(builder.finish(header)?)
 }
 

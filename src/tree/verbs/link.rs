@@ -8,7 +8,7 @@ use super::super::change::{Changes, Reason, Refused, forbid, invalid, refuse};
 use super::super::names::{Decoded, Level};
 use super::super::overlay::{Body, is_temporary_link, memory_name};
 use super::super::place::{CollectionDir, Node, Place};
-use super::super::save::save_version;
+use super::super::save::{present_collection, present_version, save_version};
 use super::super::shared::Shared;
 use super::super::target::version_of;
 use super::super::version::VersionDir;
@@ -117,7 +117,7 @@ pub(super) async fn give_alias(
 async fn link(
     shared: &Arc<Shared>,
     portfolio: &Arc<CollectionDir>,
-    version: &VersionDir,
+    version: &Arc<VersionDir>,
     alias: &str,
 ) -> Result<Changes, Refused> {
     let node = Node(Place::Collection(portfolio.clone()));
@@ -127,6 +127,12 @@ async fn link(
             "an alias of a sequence points to its own versions; only a portfolio links others";
         return Err(invalid(format!("{}/{alias}", node.path()), words));
     }
+    // The server would make a portfolio of that name anew.
+    present_collection(shared, portfolio).await?;
+    let at_home = present_version(shared, version).await?;
+    let Place::Version(version) = &at_home.0 else {
+        return Err(shared.vanished(&at_home).into());
+    };
     let value = version.value();
     shared.log("link", &node, value.id.as_str(), alias);
     let aliases = [alias.to_owned()];
@@ -151,13 +157,26 @@ pub(super) async fn holder(
     dir: &Node,
     alias: &str,
 ) -> Result<Option<Node>, Refused> {
+    let found = meant(shared, dir, alias).await?;
+    Ok(found.filter(|node| match &node.0 {
+        Place::Version(version) => version.value().aliases.iter().any(|own| own == alias),
+        _ => false,
+    }))
+}
+
+/// The version that the server finds under a name now, be it an alias, a digest or a commit hash: 1
+/// request.
+pub(super) async fn meant(
+    shared: &Arc<Shared>,
+    dir: &Node,
+    name: &str,
+) -> Result<Option<Node>, Refused> {
     let Place::Collection(dir) = &dir.0 else {
         return Ok(None);
     };
     let at = Instant::now();
-    let selector = VersionSelector::Name(alias.into());
+    let selector = VersionSelector::Name(name.into());
     let found = shared.hub.version(&dir.path, &selector).await?;
-    let found = found.filter(|version| version.aliases.iter().any(|own| own == alias));
     Ok(found.map(|value| Node(Place::Version(Arc::new(VersionDir::new(dir, value, at))))))
 }
 

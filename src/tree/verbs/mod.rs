@@ -40,7 +40,7 @@ fn missing(dir: &Node, name: &OsStr) -> Refused {
 
 impl Shared {
     /// Refuses deletions where the mount was told to.
-    fn deletable(&self, node: &Node) -> Result<(), Refused> {
+    pub(crate) fn deletable(&self, node: &Node) -> Result<(), Refused> {
         match self.options.no_delete {
             true => Err(forbid(
                 node.path(),

@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::super::change::{Changes, Reason, Refused, forbid, refuse};
+use super::super::change::{Changes, Everywhere, Reason, Refused, forbid, refuse};
 use super::super::place::{CollectionDir, Node, Place};
 use super::super::save::{present_collection, present_version, save_version};
 use super::super::shared::Shared;
 use super::super::version::VersionDir;
 use super::super::{Kind, Tree};
 use super::{existing, path_of};
-use crate::model::{ErrorKind, VersionChange};
+use crate::model::{CollectionKind, ErrorKind, VersionChange};
 
 /// The alias that the server moves by itself (protocol §3.3).
 const AUTOMATIC: &str = "latest";
@@ -98,9 +98,13 @@ async fn delete_collection(
     };
     shared.log("delete", &present, &value.id, &format!("{:?}", value.kind));
     let deleted = shared.hub.delete_collection(value).await;
+    let mut changes = Changes::default();
+    if value.kind == CollectionKind::Sequence {
+        shared.forget_everywhere(Everywhere::AllGone(dir.path.clone()), &mut changes);
+    }
     shared.forget_collection(&dir.path);
     deleted?;
-    Ok(Changes::default())
+    Ok(changes)
 }
 
 /// Deletes a version of a sequence, takes a link out of a portfolio. Only aliases that the server
@@ -142,6 +146,9 @@ async fn delete_version(
     for alias in own.chain([AUTOMATIC]) {
         shared.alias_changed(version.collection(), alias, &mut changes);
     }
+    if !value.is_link() {
+        shared.forget_everywhere(Everywhere::Gone(value.id.clone()), &mut changes);
+    }
     shared.forget_collection(&version.path().collection);
     deleted?;
     Ok(changes)
@@ -156,8 +163,10 @@ async fn remove_alias(
 ) -> Result<Changes, Refused> {
     let Some(present) = super::link::holder(shared, dir, alias).await? else {
         shared.forget_of(dir);
-        let words = "it is the digest or commit hash of a version, or the alias is gone";
-        return Err(forbid(link.path(), words));
+        return Err(match super::link::meant(shared, dir, alias).await? {
+            Some(_) => forbid(link.path(), "it is the digest or commit hash of a version"),
+            None => shared.vanished(link).into(),
+        });
     };
     let undo = format!("undo: ln -s {} {}", present.name(), link.path());
     shared.log("remove alias", link, alias, &undo);

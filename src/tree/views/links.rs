@@ -90,7 +90,7 @@ pub(super) fn run_link(dir: &Arc<ViewDir>, home: &ProjectPath, run: &RunRef) -> 
 }
 
 /// File name of a run.
-pub(super) fn run_name(run: &RunName) -> String {
+pub(crate) fn run_name(run: &RunName) -> String {
     super::super::names::escape(run.as_str(), false).into_owned()
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::super::names::{escape, escape_again};
 use super::super::node::{Child, Listing};
 use super::super::place::{Node, Place};
-use super::super::shared::{Answer, Shared, child_of};
+use super::super::shared::{Answer, PageKey, PageOf, Shared, child_of};
 use super::super::walk::Walk;
 use super::links::{artifact_link, member_link, run_link};
 use super::run::{project_of, run_node};
@@ -160,14 +160,32 @@ impl Paged {
         }
     }
 
-    async fn fetch(&self) -> Result<Page<Node>, Error> {
-        let Some(home) = project_of(&self.dir) else {
-            return Err(self.shared.vanished(&Node(Place::View(self.dir.clone()))));
+    /// The next page, remembered within the TTL.
+    async fn fetch(&self) -> Result<PageOf, Error> {
+        let key = PageKey::whole(&Node(Place::View(self.dir.clone())), self.after.clone());
+        let (shared, dir, after) = (self.shared.clone(), self.dir.clone(), self.after.clone());
+        let ask = move || async move {
+            let page = Self::asked(&shared, &dir, after).await?;
+            Ok(PageOf {
+                children: page.items.into_iter().map(child_of).collect(),
+                next: page.next,
+            })
         };
-        let (hub, dir) = (&self.shared.hub, &self.dir);
+        Ok(self.shared.pages.get_or(key, ask).await?.value)
+    }
+
+    async fn asked(
+        shared: &Shared,
+        dir: &Arc<ViewDir>,
+        after: Option<Cursor>,
+    ) -> Result<Page<Node>, Error> {
+        let Some(home) = project_of(dir) else {
+            return Err(shared.vanished(&Node(Place::View(dir.clone()))));
+        };
+        let hub = &shared.hub;
         let request = PageRequest {
-            after: self.after.clone(),
-            per_page: self.shared.options.per_page,
+            after,
+            per_page: shared.options.per_page,
         };
         let linked = |run: &crate::model::RunRef| run_link(dir, &home, run);
         match &dir.view {
@@ -218,13 +236,13 @@ impl Listing for Paged {
             }
             self.ended = page.next.is_none();
             self.after = page.next;
-            let mut children = Vec::with_capacity(page.items.len());
-            for node in page.items {
-                let mut name = node.name().to_owned();
+            let mut children = Vec::with_capacity(page.children.len());
+            for child in page.children.iter() {
+                let mut name = child.node.name().to_owned();
                 while !self.seen.insert(name.clone()) {
                     name = escape_again(&name); // two projects may have versions of one name
                 }
-                children.push(child_of(renamed(node, name)));
+                children.push(child_of(renamed(child.node.clone(), name)));
             }
             if !children.is_empty() {
                 return Ok(Some(children.into()));

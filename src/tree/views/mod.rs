@@ -18,6 +18,7 @@ mod selection;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
+pub(crate) use links::run_name;
 pub(crate) use run::{RUN_FILE, run_file};
 pub(crate) use selection::Selection;
 
@@ -27,7 +28,8 @@ use super::shared::{Answer, Shared};
 use super::walk::KnownWalk;
 use crate::model::{ArtifactId, Run, RunArtifactsMode, RunPath};
 
-const RUNS: &str = ".runs";
+/// The runs of a project.
+pub(crate) const RUNS: &str = ".runs";
 const TAGS: &str = ".tags";
 const ORDER: &str = ".order";
 const FILTER: &str = ".filter";

@@ -77,9 +77,12 @@ def test_aliases_in_a_registry_save_and_unlink_removes(seen):
 
 
 def test_protected_aliases_are_for_admins_alone(seen):
-    assert "guarded" in seen["protected for a member"] and "guarded" in seen["logged by a member"]
-    assert seen["protected for an admin"] == ["guarded"]
-    assert "guarded" in seen["removed by a member"] and seen["guarded stays"] == "v2"
+    assert "guarded" in seen["protected for a member"] and "guarded" in seen["removed by a member"]
+    assert seen["protected for an admin"] == ["guarded"] and seen["guarded stays"] == "v2"
+
+
+def test_a_member_cannot_log_a_version_under_a_protected_alias(seen):
+    assert "guarded" in seen["logged by a member"] and seen["guarded in the end"] == "v2"
 
 
 def test_users_are_members_of_a_registry_with_a_role(seen):

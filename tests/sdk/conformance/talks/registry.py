@@ -76,11 +76,13 @@ with part():
     save_as(owner_key, lambda a: a.append("guarded"))
     seen["protected for an admin"] = [a for a in api.artifact(f"{TEAM}/{PROJECT}/data:v2").aliases if a == "guarded"]
     seen["removed by a member"] = refusal(lambda: save_as(GIVEN["mate_key"], lambda a: a.remove("guarded")))
+    seen["guarded stays"] = api.artifact(f"{TEAM}/{PROJECT}/data:guarded").version
+with part():
     os.environ["WANDB_API_KEY"] = GIVEN["mate_key"]
     with start(project=PROJECT, entity=TEAM, id="mate", settings={"api_key": GIVEN["mate_key"]}) as run:
         seen["logged by a member"] = refusal(lambda: log(run, "data", {"f": "m"}, aliases=["guarded"]))
     os.environ["WANDB_API_KEY"] = owner_key
-    seen["guarded stays"] = api.artifact(f"{TEAM}/{PROJECT}/data:guarded").version
+    seen["guarded in the end"] = api.artifact(f"{TEAM}/{PROJECT}/data:guarded").version
 with part():
     registry = api.registry("models", organization=ORG)
     mate = api.user(MATE)
