@@ -16,7 +16,7 @@ pub(crate) const BLOCK: u64 = 1 << 20;
 
 /// Blocks kept: as many MiB, about what is in memory at once for a fast reader. All go when a content
 /// is complete.
-const KEPT: usize = 48;
+const KEPT: usize = 32;
 
 /// Smallest piece worth a whole block.
 const LEAST: usize = 256 << 10;

@@ -63,9 +63,9 @@ use source::{Net, Source, Sources, Urls, node_of};
 /// and the like, which open a file twice, fetch its head once. They cost disk, hardly memory.
 const KEPT_PARTIAL: usize = 8;
 
-/// Most memory of bytes that are on disk and kept until they are hashed, beside the budget: what two
-/// parts that come at once bring out of order.
-const HOT: u64 = 16 << 20;
+/// Most memory of bytes that are on disk and kept until they are hashed, beside the budget: most of
+/// what parts that come at once bring out of order.
+const HOT: u64 = 12 << 20;
 
 /// Part of the cache that these bodies may be together: they are beside the limit, since nobody else
 /// can use them.

@@ -215,7 +215,7 @@ impl Body {
         let worth_keeping = {
             let mut state = self.state.lock();
             if last {
-                state.fill.forget_postponed();
+                state.fill.postponed.clear();
             }
             let fill = &state.fill;
             let any = fill.present() > 0 && !fill.is_diskless();

@@ -22,6 +22,10 @@ use crate::store::{disk_error, handle::pread};
 /// two of them at once bring the bytes nearly in order.
 const AHEAD_PART: u64 = 4 << 20;
 
+/// Most memory that one content may take for what nobody waits for: the largest window, and half of
+/// it for bytes that a slow disk has not taken yet. The rest of the budget is for other files.
+const MOST_HELD: u64 = 48 << 20;
+
 /// How far a request that someone waits for runs on beyond what is waited for: the first window of
 /// the plan. More would hold memory that others wait for.
 const RUN_ON: u64 = (1 << 20) + (128 << 10);
@@ -249,26 +253,26 @@ impl Body {
         }
         let first = wish.demand.start..end;
         let later = self.start_range(state, source, first, &wish.demand)?;
-        state.fill.postpone(source, later);
+        state.fill.postponed.push(source, later);
         if !touching {
-            state.fill.postpone(source, wish.ahead.clone());
+            state.fill.postponed.push(source, wish.ahead.clone());
         }
         self.go_on(state);
         Ok(())
     }
 
     /// Begins what was planned ahead and had to wait, as far as that is possible by now.
-    fn go_on(self: &Arc<Self>, state: &mut State) {
+    pub(super) fn go_on(self: &Arc<Self>, state: &mut State) {
         if self.handles.load(Relaxed) == 0 || self.shared.offline {
             return;
         }
-        for _ in 0..state.fill.postponed() {
-            let Some((source, range)) = state.fill.next_postponed() else {
+        for _ in 0..state.fill.postponed.len() {
+            let Some((source, range)) = state.fill.postponed.pop() else {
                 return;
             };
             // Nothing is demanded, so nothing can be refused.
             let later = self.start_range(state, &source, range, &(0..0));
-            state.fill.postpone(&source, later.unwrap_or(0..0));
+            state.fill.postponed.push(&source, later.unwrap_or(0..0));
         }
     }
 
@@ -300,7 +304,9 @@ impl Body {
                 }
                 let later = at..range.end;
                 // Nobody waits for the rest: it is fetched only where memory is free for it.
-                if self.shared.offline || state.fill.parts_under_way() >= parallel {
+                let is_busy = state.fill.parts_under_way() >= parallel
+                    || state.fill.held().saturating_add(ahead) > MOST_HELD;
+                if self.shared.offline || is_busy {
                     return Ok(later);
                 }
                 at = part.end;

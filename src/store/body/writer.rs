@@ -230,7 +230,7 @@ impl Body {
     }
 
     /// Goes on after an event; `None` when the fill is over.
-    fn advance(&self, fill: &mut Filling, event: Event) -> Option<()> {
+    fn advance(self: &Arc<Self>, fill: &mut Filling, event: Event) -> Option<()> {
         match event {
             Event::Came(batch) => {
                 let scratch = Arc::clone(&fill.scratch);
@@ -256,7 +256,7 @@ impl Body {
     }
 
     /// A batch is on disk; `None` when the fill is over.
-    fn written(&self, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
+    fn written(self: &Arc<Self>, fill: &mut Filling, batch: Vec<Segment>) -> Option<()> {
         let mut state = self.state.lock();
         if state.fill.generation != fill.generation {
             return None;
@@ -268,6 +268,7 @@ impl Body {
         }
         fill.complete = state.length.filter(|length| state.fill.is_written(*length));
         fill.frontier = state.fill.written_from(fill.frontier);
+        self.go_on(&mut state);
         drop(state);
         if self.digest.is_some() {
             self.keep_hot(fill, batch);

@@ -1,12 +1,13 @@
 //! One attempt at filling a content.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::postponed::Postponed;
 use super::ranges::RangeSet;
 use crate::model::Error;
 use crate::store::budget::Share;
@@ -16,9 +17,6 @@ use crate::store::source::{Pin, Source};
 /// Received bytes kept in memory when the disk takes none: two of the largest parts, so that a
 /// reader finds what was fetched for it even when the next part follows at once.
 const KEPT_IN_MEMORY: u64 = 16 << 20;
-
-/// Plans that may wait to be fetched: more readers than that in one file at once fetch ahead in turns.
-const POSTPONED: usize = 8;
 
 /// A range being fetched. Its failure is everyone's who waits for it.
 #[derive(Debug, Default)]
@@ -84,7 +82,7 @@ pub(crate) struct Fill {
     /// What is being fetched.
     parts: Vec<(Range<u64>, Arc<Part>)>,
     /// What was planned ahead and waits for a connection or memory.
-    postponed: VecDeque<(Source, Range<u64>)>,
+    pub(crate) postponed: Postponed<Source>,
     /// A server without ranges is sending everything.
     pub(crate) streaming: bool,
     /// `None` until the first byte, and when no disk takes it.
@@ -107,7 +105,7 @@ impl Fill {
             here: RangeSet::default(),
             busy: RangeSet::default(),
             parts: Vec::new(),
-            postponed: VecDeque::new(),
+            postponed: Postponed::default(),
             streaming: false,
             scratch: None,
             writer: None,
@@ -147,45 +145,19 @@ impl Fill {
         self.parts.len()
     }
 
+    /// Memory that is taken or promised: bytes not on disk yet, and parts under way. A part that has
+    /// half come counts for both, until it is over.
+    pub(crate) fn held(&self) -> u64 {
+        let memory = self.memory.values().map(|kept| kept.bytes.len() as u64);
+        let parts = self.parts.iter().map(|(r, _)| r.end - r.start);
+        memory.chain(parts).fold(0, u64::saturating_add)
+    }
+
     /// Parts under way that bring some of `range`.
     pub(crate) fn parts_for(&self, range: &Range<u64>) -> Vec<Arc<Part>> {
         let touching = |r: &Range<u64>| r.start < range.end && range.start < r.end;
         let parts = self.parts.iter().filter(|(r, _)| touching(r));
         parts.map(|(_, part)| Arc::clone(part)).collect()
-    }
-
-    /// Remembers to fetch `range` later. It continues what waits already where it touches that.
-    pub(crate) fn postpone(&mut self, source: &Source, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        if let Some((_, before)) = self
-            .postponed
-            .iter_mut()
-            .find(|(_, r)| r.start <= range.start && range.start <= r.end)
-        {
-            before.end = before.end.max(range.end);
-            return;
-        }
-        self.postponed.push_back((source.clone(), range));
-        if self.postponed.len() > POSTPONED {
-            self.postponed.pop_front();
-        }
-    }
-
-    /// How many ranges wait.
-    pub(crate) fn postponed(&self) -> usize {
-        self.postponed.len()
-    }
-
-    /// The range that waited longest.
-    pub(crate) fn next_postponed(&mut self) -> Option<(Source, Range<u64>)> {
-        self.postponed.pop_front()
-    }
-
-    /// Nobody reads any more.
-    pub(crate) fn forget_postponed(&mut self) {
-        self.postponed.clear();
     }
 
     /// Registers a range as being fetched.

@@ -8,6 +8,7 @@
 //!    whole, and whoever still writes for the old one writes into a file without a name.
 
 mod fill;
+mod postponed;
 mod ranges;
 
 pub(crate) use fill::{Fill, Part, Piece, Segment};
