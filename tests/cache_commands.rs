@@ -103,3 +103,46 @@ fn what_cannot_be_fetched_is_counted_and_named() {
         .code(1);
     assert!(above.stderr.contains("name a version"), "{above:#?}");
 }
+
+#[test]
+fn large_files_tell_how_far_they_are() {
+    let server = Server::seeded("demo");
+    let home = Home::signed_in(&server);
+    let root = "vision-lab/images/classifier:best";
+    // 64 MB in three seconds, of a few large files at once.
+    server.knobs(&serde_json::json!({"bytes_per_s": 20_000_000}));
+    let ended = home.run(["--json", "prefetch", root]).code(0);
+    let lines: Vec<Value> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let (done, told) = lines.split_last().unwrap();
+    assert_eq!(done["event"], "done");
+    let total = done["bytes"].as_u64().unwrap();
+    let mut before = 0;
+    for line in told {
+        let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+        let wanted = [
+            "event",
+            "files",
+            "bytes",
+            "total_files",
+            "total_bytes",
+            "bytes_per_second",
+            "seconds_left",
+        ];
+        assert_eq!(keys, wanted);
+        assert_eq!(line["event"], "progress");
+        assert_eq!(line["total_bytes"], total);
+        let bytes = line["bytes"].as_u64().unwrap();
+        assert!(bytes >= before && bytes <= total, "{lines:#?}");
+        before = bytes;
+    }
+    // It is their bytes that tell, long before a file is complete.
+    let grows = |pair: &[Value]| {
+        pair[0]["files"] == pair[1]["files"]
+            && pair[0]["bytes"].as_u64() < pair[1]["bytes"].as_u64()
+    };
+    assert!(told.windows(2).any(grows), "{lines:#?}");
+}

@@ -492,6 +492,53 @@ fn doctor_says_what_to_type_for_what_is_missing() {
     );
 }
 
+/// The check of this name in doctor's report.
+#[track_caller]
+fn check(report: &Value, name: &str) -> Value {
+    let checks = report["checks"].as_array().unwrap();
+    let found = checks.iter().find(|check| check["name"] == name);
+    found.unwrap_or_else(|| panic!("{report}")).clone()
+}
+
+#[test]
+fn doctor_says_whether_mounts_read_ahead_as_far_as_they_could() {
+    use std::os::unix::fs::MetadataExt as _;
+    let server = Server::start();
+    let home = Home::signed_in(&server);
+    let said = check(&home.run(["--json", "doctor"]).json(), "read_ahead");
+    let mount = Mount::new(&home, &[]);
+    let device = fs::metadata(&mount.point).unwrap().dev();
+    let (major, minor) = (libc::major(device), libc::minor(device));
+    let kept_at = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    let raised = fs::read_to_string(kept_at).unwrap().trim() == "1024";
+    assert_eq!(said["fix"].is_null(), raised, "{said}");
+    assert_eq!(
+        said["detail"] == "mounts read ahead by 1 MiB",
+        raised,
+        "{said}"
+    );
+    drop(mount);
+
+    // Where /sys cannot be written, as in most containers.
+    let mut confined = home.command("unshare");
+    let script = "mount -o remount,bind,ro /sys && exec \"$0\" --json doctor";
+    confined.args(["--mount", "--propagation", "private", "sh", "-c", script]);
+    let ended = Ended::of(confined.arg(env!("CARGO_BIN_EXE_wandbfs")));
+    if ended.code == 0 {
+        let said = check(&ended.json(), "read_ahead");
+        assert!(
+            said["fix"].as_str().unwrap().contains("read_ahead_kb"),
+            "{said}"
+        );
+        assert!(
+            said["detail"].as_str().unwrap().contains("128 KiB"),
+            "{said}"
+        );
+    } else {
+        assert!(!raised, "root can make /sys read-only: {ended:#?}");
+    }
+}
+
 #[test]
 fn an_identity_token_is_exchanged_and_kept_privately_for_the_sdk_too() {
     use base64::Engine as _;

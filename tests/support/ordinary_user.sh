@@ -47,7 +47,7 @@ stat -c %U "$demo/$entity" | grep -qx "$(id -un)"
 
 # A large file: read by the program, since passthrough needs root, and kept in the page cache across
 # opens once it is verified. What is read while the program is stopped comes from there.
-large=$(find "$demo/$entity" -path '*/files/*' -type f -size +1023k -print -quit)
+large=$(find "$demo/vision-lab/images" -path "*/files/*" -type f -size +1023k -print -quit)
 cat "$large" >"$HOME/first"
 sum=$(md5sum <"$HOME/first" | cut -d' ' -f1)
 kept() { find "$HOME" -path "*/obj/md5/${sum:0:2}/${sum:2}" 2>/dev/null | grep .; }
