@@ -62,7 +62,7 @@ impl Noun for Collection {
                 Out::maybe(read(cx, |db| versions::resolve(db, row.id, alias))?.map(Membership))
             }
             "artifactMemberships" => {
-                let listing = versions::listing(row.id, None, None)?;
+                let listing = versions::listing(row.id, row.portfolio, None, None)?;
                 let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
                 Out::node(connection(
                     "ArtifactCollectionMembershipConnection",
@@ -98,7 +98,12 @@ impl Collection {
 
     /// The versions, each edge with its number in *this* collection.
     fn artifacts(&self, cx: &Cx, args: &Args) -> Answer {
-        let listing = versions::listing(self.0.id, args.str("filters"), args.str("order"))?;
+        let listing = versions::listing(
+            self.0.id,
+            self.0.portfolio,
+            args.str("filters"),
+            args.str("order"),
+        )?;
         let page = read(cx, |db| versions::page(db, &listing, &page_request(args)))?;
         let edges = page
             .items

@@ -16,3 +16,7 @@ DROP TABLE births_by_entity;
 -- A client that gave up waiting for the completion of its upload asks again.
 ALTER TABLE uploads ADD COLUMN completed INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX uploads_artifact ON uploads(artifact_id);
+
+-- The versions of a sequence by time.
+CREATE INDEX artifacts_created ON artifacts(sequence_id, created_at);
+CREATE INDEX artifacts_updated ON artifacts(sequence_id, updated_at);

@@ -313,6 +313,7 @@ fn order(text: Option<&str>, default: Order) -> Result<Order> {
 /// filter speaks of states itself.
 pub(crate) fn listing(
     collection: i64,
+    portfolio: bool,
     filters: Option<&str>,
     order_text: Option<&str>,
 ) -> Result<Listing> {
@@ -328,9 +329,16 @@ pub(crate) fn listing(
             descending: true,
         },
     )?;
+    let from = if !portfolio && matches!(order.key, "a.created_at" | "a.updated_at") {
+        // All are of the one sequence, so an index has them in order: start there.
+        condition.and("a.sequence_id = ?", [Value::Integer(collection)]);
+        "artifacts a CROSS JOIN memberships m ON m.artifact_id = a.id"
+    } else {
+        "memberships m JOIN artifacts a ON a.id = m.artifact_id"
+    };
     Ok(Listing {
         columns: LISTED,
-        from: "memberships m JOIN artifacts a ON a.id = m.artifact_id",
+        from,
         id: "m.id",
         condition,
         order,

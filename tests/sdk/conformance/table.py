@@ -15,7 +15,8 @@ What the unmodified SDK sees on `wandbfs serve`. Written by the run of `tests/sd
 (`WANDBFS_WRITE_TABLE=1 scripts/test --slow`); do not edit. Each row is a test of that name.
 
 {CURRENT} is the release this project follows; {OLDER} is one that still uploads from Python.
-`+` passed, `-` failed, `n/a` cannot be seen with that release (reason below), `·` not run.
+`+` passed, `-` failed, `n/a` cannot be seen with that release (reason below), `·` not run,
+or the server's alone.
 """
 
 
@@ -48,10 +49,14 @@ class Table:
         self.sections.setdefault(title, {}).setdefault(behaviour, {})[version] = outcome
 
     def text(self, before: str = "") -> str:
-        """The table; a cell that this run did not fill keeps what stood there `before`."""
-        self._keep(before)
-        lines = [HEAD]
+        """The table, in the order that stood there `before`, whose cells stay unless this run filled them.
+        Rows of tests that are gone stay too: a run of everything without the file begins anew."""
+        sections = self._read(before)
         for title, rows in self.sections.items():
+            for name, seen in rows.items():
+                sections.setdefault(title, {}).setdefault(name, {}).update(seen)
+        lines = [HEAD]
+        for title, rows in sections.items():
             lines += [f"\n## {title}\n", f"| behaviour | {CURRENT} | {OLDER} |", "|---|---|---|"]
             lines += [f"| {name} | {seen.get(CURRENT, '·')} | {seen.get(OLDER, '·')} |"
                       for name, seen in rows.items()]
@@ -68,13 +73,14 @@ class Table:
         lines += [f"| {question} | {answer} |" for question, answer in UNCONFIRMED.items()]
         return "\n".join(lines) + "\n"
 
-    def _keep(self, before: str) -> None:
+    @staticmethod
+    def _read(text: str) -> dict[str, dict[str, dict[str, str]]]:
+        sections: dict[str, dict[str, dict[str, str]]] = {}
         title = ""
-        for line in before.splitlines():
+        for line in text.splitlines():
             if line.startswith("## "):
                 title = line[3:]
             cells = [cell.strip() for cell in line.strip("|").split(" | ")]
             if line.startswith("| ") and len(cells) == 3 and cells[0] != "behaviour":
-                row = self.sections.setdefault(title, {}).setdefault(cells[0], {})
-                for version, cell in zip((CURRENT, OLDER), cells[1:]):
-                    row.setdefault(version, cell)
+                sections.setdefault(title, {})[cells[0]] = dict(zip((CURRENT, OLDER), cells[1:]))
+        return sections

@@ -81,7 +81,7 @@ fn pages_of_every_size_give_each_row_once() {
             Some("-created_at"),
             Some("size"),
         ] {
-            let listing = versions::listing(many, None, order).unwrap();
+            let listing = versions::listing(many, false, None, order).unwrap();
             let seen = walk(size, |request| read(&listing, request));
             assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 7, "{order:?}");
             assert_eq!(seen.len(), 7);
@@ -130,7 +130,7 @@ fn a_cursor_stays_right_when_newer_versions_appear() {
     for index in 0..4 {
         log(&world, "c", &format!("{index}"), json!({}));
     }
-    let listing = versions::listing(world.collection("c"), None, None).unwrap();
+    let listing = versions::listing(world.collection("c"), false, None, None).unwrap();
     let request = PageRequest {
         first: Some(2),
         ..PageRequest::default()
@@ -260,7 +260,7 @@ fn wrong_filters_orders_and_cursors_are_the_callers_mistake() {
         world.indexes("c", None, Some("-colour")),
         Err(StoreError::Invalid(_))
     ));
-    let listing = versions::listing(world.collection("c"), None, None).unwrap();
+    let listing = versions::listing(world.collection("c"), false, None, None).unwrap();
     let request = PageRequest {
         after: Some("nonsense".into()),
         ..PageRequest::default()

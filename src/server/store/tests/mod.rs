@@ -48,7 +48,7 @@ impl World {
     }
 
     fn indexes(&self, name: &str, filters: Option<&str>, order: Option<&str>) -> Result<Vec<i64>> {
-        let listing = versions::listing(self.collection(name), filters, order)?;
+        let listing = versions::listing(self.collection(name), false, filters, order)?;
         let page = self
             .store
             .read(|db| versions::page(db, &listing, &PageRequest::default()))?;
