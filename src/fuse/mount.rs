@@ -24,9 +24,10 @@ use super::shared::Shared;
 use super::watcher::Watcher;
 use crate::vfs::Vfs;
 
-/// Threads that read requests. They only decode and spawn; the second one keeps the first reply
-/// from waiting behind the decoding of the next request.
-const READERS: usize = 2;
+/// Threads that take requests and answer what is in memory: one for each core. At least two, so that
+/// one long copy does not hold up everything else; at most eight, as each has a buffer of 16 MiB, of
+/// which it touches what the largest request fills. On two cores, one or two are the same.
+const READERS: std::ops::RangeInclusive<usize> = 2..=8;
 
 /// How long a fresh mount may take to answer; it asks no server for that.
 const READY: Duration = Duration::from_secs(10);
@@ -112,7 +113,8 @@ fn session_config(options: &MountOptions) -> (SessionACL, Config) {
     };
     let mut config = Config::default();
     config.acl = acl;
-    config.n_threads = Some(READERS);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    config.n_threads = Some(cores.clamp(*READERS.start(), *READERS.end()));
     (acl, config)
 }
 
