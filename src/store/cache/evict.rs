@@ -68,6 +68,9 @@ impl Room {
         size: u64,
         publish: impl FnOnce() -> io::Result<(T, u64)>,
     ) -> io::Result<T> {
+        if size > self.limit {
+            return Err(full()); // and nothing goes for what cannot come
+        }
         self.ledger.locked(|held| {
             let mut count = held.read();
             let lacking = self.lacking();

@@ -327,3 +327,32 @@ fn an_addition_does_not_wait_for_the_count_at_start_up() {
         "what was added meanwhile is counted"
     );
 }
+
+#[test]
+fn several_at_once_that_cannot_all_be_kept_push_out_no_more_than_one_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Model::on(dir, true);
+    for content in [2, 3, 4] {
+        model.keep(0, content).unwrap();
+    }
+    let cache = &model.mounts[0];
+    let scratches = [5, 6].map(|content| {
+        let scratch = cache.scratch(SIZES[content]).unwrap();
+        cache.write(&scratch, &[(0, &bytes_of(content))]).unwrap();
+        (scratch, Some(model.places[content]), SIZES[content])
+    });
+    let [first, second] = &scratches;
+    let both = [
+        (&first.0, first.1, first.2),
+        (&second.0, second.1, second.2),
+    ];
+    assert!(both.iter().map(|(.., size)| size).sum::<u64>() > LIMIT);
+    let kept = cache.keep_all(&both);
+    assert!(kept.iter().all(|kept| matches!(kept, Kept::Shared(_))));
+    let left: Vec<u64> = model.added().iter().map(|added| added.size).collect();
+    assert_eq!(left, [SIZES[6]], "the last one leaves no room for others");
+    let [(scratch, place, _), _] = &both;
+    let kept = cache.keep_all(&[(*scratch, *place, 2 * LIMIT)]);
+    assert!(matches!(kept[..], [Kept::Private(_)]));
+    assert_eq!(model.added().len(), 1, "nothing went for what cannot come");
+}

@@ -12,3 +12,5 @@ mod postponed;
 mod ranges;
 
 pub(crate) use fill::{Fill, Part, Piece, Segment};
+#[cfg(test)]
+pub(crate) use ranges::RangeSet;

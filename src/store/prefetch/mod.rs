@@ -15,3 +15,6 @@ mod siblings;
 pub(crate) use pace::Pace;
 pub(crate) use plan::{Plan, Wish};
 pub(crate) use siblings::{Order, Siblings, Tag};
+
+#[cfg(test)]
+mod tests;
