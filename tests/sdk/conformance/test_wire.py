@@ -261,6 +261,50 @@ def test_collections_are_filtered(filters, expected, wire):
     assert sorted(names) == expected
 
 
+EVERY, RELEASED = ["r0", "r1", "r2", "r3", "r4"], "2001-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("level, filters, expected", [
+    ("projects(filters: $f", {"name": "wandb-registry-r2"}, ["r2"]),
+    ("projects(filters: $f", {"name": {"$regex": "r[13]$"}}, ["r1", "r3"]),
+    ("projects(filters: $f", {"description": {"$exists": True}}, []),
+    ("projects(filters: $f", {"created_at": {"$gt": RELEASED}}, EVERY),
+    ("projects(filters: $f", {"updated_at": {"$lt": RELEASED}}, []),
+    ("projects(filters: $f", {"$or": [{"id": 0}, {"project_id": 0}, {"entity_id": 0}]}, []),
+    ("artifactCollections(projectFilters: $f", {"name": "wandb-registry-r2"}, ["collection2"]),
+    ("artifactCollections(filters: $f", {"name": {"$in": ["collection1", "collection4"]}}, ["collection1", "collection4"]),
+    ("artifactCollections(filters: $f", {"tag": "none"}, []),
+    ("artifactCollections(filters: $f", {"collection_id": {"$gt": 0}}, [f"collection{n}" for n in range(5)]),
+    ("artifactMemberships(projectFilters: $f", {"name": "wandb-registry-r2"}, [0]),
+    ("artifactMemberships(collectionFilters: $f", {"name": "collection0"}, [0, 1, 2, 3, 4]),
+    ("artifactMemberships(filters: $f", {"version": {"$gte": 2}}, [2, 3, 4]),
+    ("artifactMemberships(filters: $f", {"$and": [{"tag": "odd"}, {"metadata.n": {"$gt": 1}}]}, [3]),
+    ("artifactMemberships(filters: $f", {"artifact_metadata.deep.word": "odd"}, [1, 3]),
+    ("artifactMemberships(filters: $f", {"$and": [{"alias": "latest"}, {"artifact_size": {"$gt": 9}}]}, [0, 4]),
+    ("artifactMemberships(filters: $f", {"artifact_created_at": {"$lt": RELEASED}}, []),
+    ("artifactMemberships(filters: $f", {"acm_created_at": {"$lt": RELEASED}}, []),
+], ids=lambda value: json.dumps(value) if isinstance(value, dict) else "")
+def test_registries_their_collections_and_versions_are_filtered(level, filters, expected, wire):
+    what = "versionIndex" if "Memberships" in level else "name"
+    path = f"{ORGANIZATION} {{ {level.replace('$f', json.dumps(json.dumps(filters)))}, {{page}})"
+    found = {edge["node"][what] for edge in listing(wire, path, what)["edges"]}
+    assert sorted(str(name).removeprefix("wandb-registry-") for name in found) == [str(name) for name in expected]
+
+
+@pytest.mark.parametrize("connection, field", [
+    *(("registries", field) for field in ("id", "name", "created_at", "updated_at")),
+    *(("collections of all registries", field) for field in ("name", "created_at", "updated_at", "artifact_collection_id")),
+    *(("versions of all registries", field) for field in ("artifact_created_at", "created_at", "artifact_size",
+                                                          "acm_created_at", "linked_at"))])
+def test_registries_their_collections_and_versions_are_ordered_both_ways(connection, field, wire):
+    path, what = CONNECTIONS[connection]
+    up, down = ([edge["node"][what] for edge in listing(wire, path, what, more=f'order: "{sign}{field}"')["edges"]]
+                for sign in "+-")
+    assert len(up) >= 5 and up == down[::-1]
+    if field == "name":
+        assert up == sorted(up)
+
+
 @pytest.mark.parametrize("connection, project, collection", [
     ("versions", PROJECT, "data"), ("collections of a type", PROJECT, "new in the type"),
     ("collections of a project", PROJECT, "new in the project"), ("memberships of a collection", PROJECT, "data"),
