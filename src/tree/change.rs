@@ -28,27 +28,32 @@ pub enum Everywhere {
     Gone(ArtifactId),
     /// All versions of a sequence are deleted.
     AllGone(CollectionPath),
+    /// A collection has another name or type, or a portfolio is deleted: versions that name it.
+    Named(CollectionPath),
 }
 
 impl Everywhere {
     /// Whether it is about what a node is or leads to.
     pub(crate) fn concerns(&self, node: &Node) -> bool {
-        match &node.0 {
-            Place::Version(version) => {
-                let value = version.value();
-                self.is_about(&value.id, source_of(value).as_deref())
+        match (&node.0, self) {
+            (Place::Version(version), Self::Named(path)) => {
+                is_from(source_of(version.value()).as_deref(), path)
+                    || version.value().linked_artifacts.iter().any(|linked| {
+                        let project = &path.project;
+                        linked.entity == project.entity.as_str()
+                            && linked.project == project.project.as_str()
+                            && linked.collection == path.name.as_str()
+                    })
             }
-            Place::Alias(link) => self.is_about(&link.target_id, link.source.as_deref()),
+            (Place::Version(version), Self::Changed(id) | Self::Gone(id)) => {
+                version.value().id == *id
+            }
+            (Place::Version(version), Self::AllGone(path)) => {
+                is_from(source_of(version.value()).as_deref(), path)
+            }
+            (Place::Alias(link), Self::Gone(id)) => link.target_id == *id,
+            (Place::Alias(link), Self::AllGone(path)) => is_from(link.source.as_deref(), path),
             _ => false,
-        }
-    }
-
-    fn is_about(&self, version: &ArtifactId, source: Option<&str>) -> bool {
-        match self {
-            Self::Changed(id) | Self::Gone(id) => version == id,
-            Self::AllGone(path) => {
-                source.is_some_and(|source| source == format!("{}/{}", path.project, path.name))
-            }
         }
     }
 
@@ -59,7 +64,7 @@ impl Everywhere {
             return changes;
         }
         match (self, node.above()) {
-            (Self::Changed(_), _) => {}
+            (Self::Changed(_) | Self::Named(_), _) => {}
             (_, Some(collection)) => {
                 changes.nodes.push(collection.metadata());
                 changes.name(&collection, node.name());
@@ -100,6 +105,11 @@ pub(crate) fn source_of(version: &ArtifactVersion) -> Option<String> {
         version.source_project.as_ref()?,
     );
     Some(format!("{entity}/{project}/{}", version.source_collection))
+}
+
+/// Whether a sequence by that name is that collection.
+fn is_from(source: Option<&str>, path: &CollectionPath) -> bool {
+    source.is_some_and(|source| source == format!("{}/{}", path.project, path.name))
 }
 
 /// What a refusal means beyond the kind of its error: what only a file system can refuse.

@@ -458,6 +458,7 @@ pub(crate) async fn save_collection(
             let parent = relocated_parent(dir, &path);
             let now = Node(Place::Collection(shared.moved_to(dir, parent, path)));
             changes.name(&now.parent(), now.name());
+            shared.forget_everywhere(Everywhere::Named(dir.path.clone()), &mut changes);
         }
         None => shared.forget_collection(&dir.path),
     }

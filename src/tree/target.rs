@@ -3,15 +3,19 @@
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::alias::AliasLink;
 use super::lookup;
 use super::place::{Node, Place};
 use super::shared::Shared;
 use super::version::VersionDir;
-use crate::model::Error;
+use crate::model::{Error, VersionSelector};
 
 /// The version that a link in `dir` to `target` means: `vN`, an alias, or a path of a version in this
-/// mount, relative to `dir` or absolute. `None` for anything else, and for what is not there.
+/// mount, relative to `dir` or absolute. `None` for anything else, and for what is not there. What an
+/// alias means, and whether a version is there, is the server's present word, not what is remembered:
+/// somebody else may have moved or logged it a moment ago.
 ///
 /// # Errors
 /// What the server says.
@@ -27,17 +31,19 @@ pub(crate) async fn version_of(
     };
     let mut node = root.clone();
     for name in inside.iter() {
-        let Some(child) = lookup(shared, &node, name).await?.0 else {
+        let mut found = lookup(shared, &node, name).await?.0;
+        if let (None, Place::Collection(dir)) = (&found, &node.0) {
+            shared.forget_collection(&dir.path);
+            found = lookup(shared, &node, name).await?.0;
+        }
+        let Some(child) = found else {
             return Ok(None);
         };
         node = match &child.0 {
-            Place::Alias(link) => {
-                let (dir, target) = (&link.collection, link.target);
-                match super::collection::version(shared, dir, target).await?.0 {
-                    Some(version) => version,
-                    None => return Ok(None),
-                }
-            }
+            Place::Alias(link) => match present_target(shared, link).await? {
+                Some(version) => version,
+                None => return Ok(None),
+            },
             Place::Memory(_) => return Ok(None),
             _ => child,
         };
@@ -49,6 +55,20 @@ pub(crate) async fn version_of(
         Place::Version(version) => Some(version),
         _ => None,
     })
+}
+
+/// The version that an alias leads to: now, or where aliases are pinned, as the mount shows it.
+async fn present_target(shared: &Arc<Shared>, link: &AliasLink) -> Result<Option<Node>, Error> {
+    let dir = &link.collection;
+    if shared.options.pin_aliases {
+        return Ok(super::collection::version(shared, dir, link.target)
+            .await?
+            .0);
+    }
+    let at = Instant::now();
+    let selector = VersionSelector::Name(link.alias.as_str().into());
+    let found = shared.hub.version(&dir.path, &selector).await?;
+    Ok(found.map(|value| Node(Place::Version(Arc::new(VersionDir::new(dir, value, at))))))
 }
 
 /// The path of a target from the mount point on; `None` where it leads out of the mount. `..` is taken

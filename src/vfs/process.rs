@@ -44,6 +44,11 @@ const WALKERS: [&str; 16] = [
     "kioslave5",
 ];
 
+/// Programs in whose language the recursive removal is so: it removes each directory first and lists
+/// it only where that fails (`fs.rm` of Node.js). They may give themselves any name, so these are
+/// names of executables.
+const RUNTIMES: [&str; 6] = ["node", "nodejs", "electron", "code", "codium", "cursor"];
+
 impl Process {
     /// All processes that cannot be seen.
     pub(crate) const UNSEEN: Self = Self { pid: 0, started: 0 };
@@ -72,7 +77,15 @@ fn seen(thread: u32) -> Option<(Process, bool)> {
     let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
     let pid = line.trim().parse().ok()?;
     let (name, started) = stat(pid)?;
-    Some((Process { pid, started }, WALKERS.contains(&name.as_str())))
+    let is_one = |name: &str| WALKERS.contains(&name) || RUNTIMES.contains(&name);
+    let walker = is_one(&name) || executable(pid).is_some_and(|name| is_one(&name));
+    Some((Process { pid, started }, walker))
+}
+
+/// Name of the executable of a process, where that may be seen.
+fn executable(pid: u32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(path.file_name()?.to_string_lossy().into_owned())
 }
 
 /// Name and start time of a process: fields 2 and 22 of `/proc/PID/stat`, see proc(5). The name may

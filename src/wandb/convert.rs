@@ -243,7 +243,7 @@ pub(crate) fn version(
     let rows: Vec<String> = rows.filter_map(|row| row.alias).collect();
     let rows = reached.aliases.unwrap_or(rows);
 
-    let (source_entity, source_project, source_collection) = source(wire.artifact_sequence);
+    let (source_entity, source_project, source_collection) = source(wire.artifact_sequence, &path);
     let source_index = wire.version_index.and_then(index);
     let number = reached
         .index
@@ -290,10 +290,20 @@ pub(crate) fn version(
     })
 }
 
-/// Entity, project and name of the source sequence, as far as the caller may see them.
-fn source(sequence: Option<wire::Sequence>) -> (Option<String>, Option<String>, Option<String>) {
+/// Entity, project and name of the sequence that a version was logged to. A server that tells of none
+/// is taken to mean the collection that was asked; one whose project is null may not be seen.
+fn source(
+    sequence: Option<wire::Sequence>,
+    path: &CollectionPath,
+) -> (Option<String>, Option<String>, Option<String>) {
     let Some(sequence) = sequence else {
-        return (None, None, None);
+        let project = &path.project;
+        let text = |name: &str| Some(name.to_owned());
+        let (entity, project) = (
+            text(project.entity.as_str()),
+            text(project.project.as_str()),
+        );
+        return (entity, project, None);
     };
     match sequence.project {
         Some(place) => (place.entity.and_then(|e| e.name), place.name, sequence.name),

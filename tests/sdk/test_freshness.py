@@ -170,6 +170,18 @@ def test_an_alias_that_others_move_leads_on_within_the_ttl_and_what_is_open_stay
         assert held.read() == f"{name} 0"
 
 
+def test_a_link_is_made_to_what_the_server_has_now(world):
+    name = world.collection(versions=2)
+    there = world.at(world.patient, name)
+    assert os.readlink(there / "latest") == "v1" and not (there / "v2").exists()
+    world.log(name, "logged elsewhere")
+    shell("ln", "-s", "v2", there / "by-number")
+    world.log(name, "logged elsewhere too")
+    shell("ln", "-s", "latest", there / "by-alias")
+    assert world.sdk.artifact(f"{world.server.entity}/fresh/{name}:by-number")["version"] == "v2"
+    assert world.sdk.artifact(f"{world.server.entity}/fresh/{name}:by-alias")["version"] == "v3"
+
+
 def test_pinned_aliases_stay_what_they_were_unless_this_mount_moves_them(world):
     name = world.collection(versions=2)
     with Mount(world.server, world.home, "--ttl", f"{TTL}s", "--pin-aliases") as pinning:
@@ -233,6 +245,28 @@ def test_a_version_that_is_linked_is_the_same_everywhere_at_once(world):
     assert os.listdir(links) == ["collection.json"]
     assert not (links / "v0").exists() and not os.path.lexists(links / "again")
     assert json.loads((links / "collection.json").read_text())["aliases"] == []
+
+
+def test_versions_name_the_collections_that_link_them_by_their_new_names_at_once(world):
+    name = world.collection()
+    folio = f"{name}-folio"
+    world.change(f"{name}:v0", f'a.link("{world.server.entity}/fresh/{folio}")')
+    there, links = world.at(world.patient, name), world.at(world.patient, folio)
+    said = lambda path: json.loads((path / "v0" / "artifact.json").read_text())
+    assert said(links)["source_name"] == f"{name}:v0"
+    assert said(there)["linked_artifacts"] == [f"{world.server.entity}/fresh/{folio}:v0"]
+    shell("mv", there, there.with_name(f"{name}-moved"))
+    shell("mv", links, links.with_name(f"{folio}-moved"))
+    there, links = there.with_name(f"{name}-moved"), links.with_name(f"{folio}-moved")
+    assert said(links)["source_name"] == f"{name}-moved:v0"
+    assert said(there)["linked_artifacts"] == [f"{world.server.entity}/fresh/{folio}-moved:v0"]
+    assert (there / "v0" / "artifact.json").stat().st_size == len((there / "v0" / "artifact.json").read_bytes())
+    shell("rmdir", links / "v0")
+    assert said(there)["linked_artifacts"] == []
+    shell("ln", "-s", there / "v0", links / "again")
+    assert said(there)["linked_artifacts"] == [f"{world.server.entity}/fresh/{folio}-moved:v1"]
+    shell("rmdir", links)
+    assert said(there)["linked_artifacts"] == []
 
 
 def test_views_show_a_change_of_this_mount_at_once(world):

@@ -160,10 +160,28 @@ def test_file_managers_delete_nothing(guarded, unchanged, tmp_path, level):
         mc.send(b"\r")
         mc.expect("recursively")
         mc.send(b"a")  # all of them
-        mc.expect("processed")  # it has begun
-        mc.until(b"\x1b]0;mc [")  # its title is written anew when the panels are back
+        mc.until(b"\x1b]0;mc [")  # its title is written anew when it is done and the panels are back
         mc.send(b"\x1b0")  # F10: quit
         assert mc.wait() == 0
+
+
+@LEVELS
+def test_what_removes_first_and_lists_later_deletes_nothing(guarded, unchanged, tmp_path, level):
+    """The way of `fs.rm(path, { recursive: true })` of Node.js, by a program of that name."""
+    (tmp_path / "node").symlink_to(sys.executable)
+    code = """
+import os, sys
+def remove(path):
+    try:
+        os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    except OSError as error:
+        if os.path.isdir(path) and not os.path.islink(path):
+            for name in os.listdir(path):
+                remove(os.path.join(path, name))
+remove(sys.argv[1])
+"""
+    done = subprocess.run([tmp_path / "node", "-c", code, guarded.at(level)], timeout=120)
+    assert done.returncode == 0
 
 
 def test_plain_removal_of_a_name_works_in_a_process_that_listed_something_else(guarded, before):

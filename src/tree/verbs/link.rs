@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::change::{Changes, Reason, Refused, forbid, invalid, refuse};
+use super::super::change::{Changes, Everywhere, Reason, Refused, forbid, invalid, refuse};
 use super::super::names::{Decoded, Level};
 use super::super::overlay::{Body, is_temporary_link, memory_name};
 use super::super::place::{CollectionDir, Node, Place};
@@ -145,7 +145,7 @@ async fn link(
         shared.alias_changed(portfolio, alias, &mut changes);
     }
     shared.forget_collection(&portfolio.path);
-    shared.forget_collection(&version.path().collection);
+    shared.forget_everywhere(Everywhere::Changed(value.id.clone()), &mut changes);
     changes.name(&node, linked?.to_string());
     Ok(changes)
 }

@@ -99,9 +99,11 @@ async fn delete_collection(
     shared.log("delete", &present, &value.id, &format!("{:?}", value.kind));
     let deleted = shared.hub.delete_collection(value).await;
     let mut changes = Changes::default();
-    if value.kind == CollectionKind::Sequence {
-        shared.forget_everywhere(Everywhere::AllGone(dir.path.clone()), &mut changes);
-    }
+    let what = match value.kind {
+        CollectionKind::Sequence => Everywhere::AllGone(dir.path.clone()),
+        CollectionKind::Portfolio => Everywhere::Named(dir.path.clone()),
+    };
+    shared.forget_everywhere(what, &mut changes);
     shared.forget_collection(&dir.path);
     deleted?;
     Ok(changes)
@@ -146,9 +148,11 @@ async fn delete_version(
     for alias in own.chain([AUTOMATIC]) {
         shared.alias_changed(version.collection(), alias, &mut changes);
     }
-    if !value.is_link() {
-        shared.forget_everywhere(Everywhere::Gone(value.id.clone()), &mut changes);
-    }
+    let what = match value.is_link() {
+        true => Everywhere::Changed(value.id.clone()), // its source lists its links
+        false => Everywhere::Gone(value.id.clone()),
+    };
+    shared.forget_everywhere(what, &mut changes);
     shared.forget_collection(&version.path().collection);
     deleted?;
     Ok(changes)
