@@ -85,7 +85,7 @@ proptest! {
         // A read starts in a slot of 64 MiB, so that no two look like a run unless they are one.
         let size = 1024 * 64 * MIB;
         let mut plans: Vec<Plan> = (0..4).map(|_| Plan::default()).collect();
-        let mut slots = vec![0; 4];
+        let mut slots = [0; 4];
         let mut brought = Brought::default();
         let mut asked = 0;
         for (reader, slot, pages) in reads {
