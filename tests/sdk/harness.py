@@ -75,13 +75,13 @@ class Home:
 
 
 class Server:
-    """`wandbfs serve --test-controls` on a free port."""
+    """`wandbfs serve --test-controls` on a free port, or on that of a server that died."""
 
-    def __init__(self, data: pathlib.Path, *flags: str):
+    def __init__(self, data: pathlib.Path, *flags: str, listen: str = "127.0.0.1:0"):
         self.data = pathlib.Path(data)
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--json", "--data", str(data), "--listen", "127.0.0.1:0",
+            [BINARY, "serve", "--json", "--data", str(data), "--listen", listen,
              "--test-controls", *flags],
             stdout=subprocess.PIPE, stderr=self.log, text=True,
         )

@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -88,3 +90,48 @@ def test_a_writer_killed_at_a_step_leaves_nothing_listed_and_the_next_try_succee
         assert committed == []
     assert Writer(module_server, home, "killed", collection, "x").version() == "v0"
     assert len([n for n in versions_of(module_server, "killed", collection) if n["state"] == "COMMITTED"]) == 1
+
+
+def moments() -> random.Random:
+    seed = int(os.environ.get("WANDBFS_TEST_SEED") or random.randrange(1 << 32))
+    print(f"moments of WANDBFS_TEST_SEED={seed}")
+    return random.Random(seed)
+
+
+def check_sound(nodes: list[dict]) -> None:
+    """Everything listed is committed with its manifest, numbered without gaps, the newest is `latest`."""
+    assert all(node["state"] == "COMMITTED" and node["currentManifest"] for node in nodes)
+    assert sorted(node["versionIndex"] for node in nodes) == list(range(len(nodes)))
+    latest = [node["versionIndex"] for node in nodes if "latest" in [alias["alias"] for alias in node["aliases"]]]
+    assert latest == [len(nodes) - 1] * bool(nodes)
+
+
+@pytest.mark.slow
+def test_writers_killed_at_random_moments_leave_nothing_half_done(module_server, tmp_path):
+    when = moments()
+    for turn in range(6):
+        writer = Writer(module_server, Home(tmp_path / str(turn)), "killed", "any-moment", str(turn))
+        # The moment is what varies; nothing is waited for.
+        time.sleep(when.uniform(0.5, 3.5))
+        writer.kill()
+        check_sound(versions_of(module_server, "killed", "any-moment"))
+    before = len(versions_of(module_server, "killed", "any-moment"))
+    assert Writer(module_server, Home(tmp_path / "last"), "killed", "any-moment", "last").version() == f"v{before}"
+    check_sound(versions_of(module_server, "killed", "any-moment"))
+
+
+@pytest.mark.slow
+def test_a_writer_outlives_a_server_that_is_killed_at_random_moments_and_started_again(tmp_path):
+    when, data = moments(), tmp_path / "data"
+    server = Server(data)
+    writer = Writer(server, Home(tmp_path / "home"), "killed", "survives", "x")
+    try:
+        for _ in range(3):
+            time.sleep(when.uniform(0.3, 2))
+            server.stop(signal.SIGKILL)
+            server = Server(data, listen=server.base_url.removeprefix("http://"))
+        assert writer.version() == "v0"
+        check_sound(versions_of(server, "killed", "survives"))
+    finally:
+        writer.kill()
+        server.stop()
