@@ -243,7 +243,7 @@ impl Cache {
 /// Length of a regular file.
 fn regular(file: &File) -> Option<u64> {
     let meta = file.metadata().ok()?;
-    meta.is_file().then(|| meta.len())
+    meta.is_file().then_some(meta.len())
 }
 
 fn tenth_of_disk(root: &Path) -> u64 {

@@ -146,7 +146,7 @@ impl Builder {
 
     fn intern_birth(&mut self, id: &str) -> u32 {
         let last = self.births.get(self.last_birth);
-        if !last.is_some_and(|last| last.as_str() == id) {
+        if last.is_none_or(|last| last.as_str() != id) {
             let id = ArtifactId::new(id);
             self.last_birth = match self.birth_numbers.get(&id) {
                 Some(&number) => number as usize,
