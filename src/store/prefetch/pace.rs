@@ -15,8 +15,8 @@ const MARGIN: f64 = 2.0;
 /// Parts under way before anything is known: 16 MiB fill 1 Gbit/s at 130 ms.
 const UNKNOWN: usize = 4;
 
-/// Fewest parts. One after another would do on a wire without latency, but servers and links serve
-/// several streams better than one: at 1 Gbit/s two get nine tenths of what four do.
+/// Fewest parts. One after another would do on a wire without latency, but servers and links often
+/// serve several streams better than one.
 const FEWEST: usize = 4;
 
 /// Most parts: 32 MiB, which is the largest window of a reader.
