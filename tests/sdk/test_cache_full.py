@@ -151,10 +151,12 @@ def test_two_mounts_never_keep_more_than_the_limit_at_any_moment(module_server, 
                 reader.start()
             for reader in readers:
                 reader.join()
+            # Files find their places behind the readers.
+            wait_until(lambda: most > limit // 2, "the cache is in use")
         finally:
             over.set()
             watcher.join()
-    assert limit // 2 < most <= limit, most
+    assert most <= limit, most
     nothing_wrong(home, home.env())
 
 

@@ -176,6 +176,7 @@ class Play(RuleBasedStateMachine):
         self.outrun = False  # whether the mount may not know yet what the SDK has done
         self.sound = True  # no step has failed
         self.texts = itertools.count()
+        self.late: list[pathlib.Path] = []  # refused texts that may appear yet
 
     # -- the parts of a step --
 
@@ -270,6 +271,8 @@ class Play(RuleBasedStateMachine):
         below = pathlib.Path(self.arena.entity, self.name)
 
         def agrees(mount: pathlib.Path) -> bool:
+            for rejected in self.late:
+                call(rejected.unlink)
             try:
                 return shown_by(mount / below) == expected
             except (OSError, AssertionError):  # caught in the middle of becoming new
@@ -281,7 +284,7 @@ class Play(RuleBasedStateMachine):
             except AssertionError:
                 assert shown_by(mount / below) == expected
                 raise
-        self.outrun = False
+        self.outrun, self.late = False, []
 
     # -- metadata by the mount --
 
@@ -358,6 +361,8 @@ class Play(RuleBasedStateMachine):
             assert not rejected.exists()
         elif got == errno.EINVAL or not self.outrun:
             wait_until(rejected.exists, "the rejected text")
+        else:
+            self.late.append(rejected)
         call(rejected.unlink)
 
     @rule(data=st.data(), text=st.sampled_from([
