@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from measure import TRAIN, Round, fio, job, listing, read, same_file, same_tree, tar
 from originals import SIZES_KIB
 
 
+READS = {"sequential": ("MiB/s", ("read", "1m", 1)), "sequential x4": ("MiB/s", ("read", "1m", 4)),
+         "random 4k": ("ops/s", ("randread", "4k", 1)), "random 128k": ("ops/s", ("randread", "128k", 1)),
+         "mmap 4k": ("ops/s", ("randread", "4k", 1, "mmap"))}
+TURNS = 2
+
+
 @job("warm-large")
 def warm_large(r: Round) -> None:
-    """Sequential, random and mapped reading of a file that is in the cache and in the page cache."""
+    """Sequential, random and mapped reading of a file that is in the cache and in the page cache. The
+    candidates take turns: two readings of one file in a row differ by a quarter."""
     bench = r.bench
     local, home = bench.originals.big, bench.warm_home("large")
-
-    def measure(candidate: str, path) -> None:
-        read("sequential", path=str(path))
-        for what, unit, arguments in (
-            ("sequential", "MiB/s", ("read", "1m", 1)), ("sequential x4", "MiB/s", ("read", "1m", 4)),
-            ("random 4k", "ops/s", ("randread", "4k", 1)), ("random 128k", "ops/s", ("randread", "128k", 1)),
-            ("mmap 4k", "ops/s", ("randread", "4k", 1, "mmap")),
-        ):
-            r.add(candidate, unit, fio(path, *arguments), f"warm {what}")
-        same_file(path, local)
-
-    measure("local", local)
-    with r.candidate("wandbfs"), bench.mount("large", home) as mount:
-        measure("wandbfs" if mount.ready["passthrough"] else "wandbfs, no privilege", mount.path / "big.bin")
-    with r.candidate("wandbfs, page cache"), bench.mount("large", home, "--no-passthrough") as mount:
-        measure("wandbfs, page cache", mount.path / "big.bin")
-    for name, mounted in r.rclone_full("large"):
-        with r.candidate(name), mounted() as point:
-            measure(name, point / "big.bin")
+    with contextlib.ExitStack() as stack:
+        mount = stack.enter_context(bench.mount("large", home))
+        paged = stack.enter_context(bench.mount("large", home, "--no-passthrough"))
+        paths = {"local": local,
+                 "wandbfs" if mount.ready["passthrough"] else "wandbfs, no privilege": mount.path / "big.bin",
+                 "wandbfs, page cache": paged.path / "big.bin"}
+        for name, mounted in r.rclone_full("large"):
+            paths[name] = stack.enter_context(mounted()) / "big.bin"
+        for path in paths.values():
+            same_file(path, local)
+        for what, (unit, arguments) in READS.items():
+            for _ in range(TURNS):
+                for candidate, path in paths.items():
+                    r.add(candidate, unit, fio(path, *arguments), f"warm {what}")
 
 
 @job("warm-daemon")

@@ -121,7 +121,7 @@ def shell(command: str) -> float:
     return time.perf_counter() - begin
 
 
-def fio(path, kind: str, block: str, jobs: int, engine: str = "psync", seconds: int = 2) -> float:
+def fio(path, kind: str, block: str, jobs: int, engine: str = "psync", seconds: int = 1) -> float:
     """MiB/s of sequential, operations/s of random reading; the page cache stays as it is."""
     command = ["fio", "--name=x", f"--filename={path}", f"--rw={kind}", f"--bs={block}", f"--numjobs={jobs}",
                "--thread", f"--ioengine={engine}", "--readonly", "--group_reporting", "--invalidate=0",
