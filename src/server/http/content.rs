@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures::{StreamExt, stream};
+use rustix::io::ReadWriteFlags;
 use tokio::sync::mpsc;
 
 use super::connection::ResetSwitch;
@@ -57,12 +58,12 @@ pub(super) async fn read(
     {
         return expired();
     }
-    let store = Arc::clone(&app.store);
-    let found = blocking(move || {
-        let located = store.locate(&object)?;
-        Ok((store.blobs().open_blob(located.md5)?, located))
+    // A row by its key and an open file: less than the way to another thread and back.
+    let found = app.store.locate(&object).and_then(|located| {
+        let file = app.store.blobs().open_blob(located.md5)?;
+        Ok((file, located))
     });
-    let (file, located) = match found.await {
+    let (file, located) = match found {
         Ok(found) => found,
         Err(failure) => return reply::failure(&failure),
     };
@@ -93,12 +94,23 @@ fn pieces(
     stream::unfold(Some((file, offset, len)), |state| async move {
         let (file, offset, left) = state.filter(|(_, _, left)| *left > 0)?;
         let len = left.min(PIECE as u64);
+        if let Some(bytes) = piece_at_once(&file, offset, len) {
+            return Some((Ok(bytes), Some((file, offset + len, left - len))));
+        }
         match tokio::task::spawn_blocking(move || piece(file, offset, len)).await {
             Ok(Ok((file, bytes))) => Some((Ok(bytes), Some((file, offset + len, left - len)))),
             Ok(Err(error)) => Some((Err(error), None)),
             Err(error) => Some((Err(io::Error::other(error)), None)),
         }
     })
+}
+
+/// A piece that lies in the page cache; `None` where the disk has to be waited for.
+fn piece_at_once(file: &File, offset: u64, len: u64) -> Option<Bytes> {
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    let into = &mut [io::IoSliceMut::new(&mut bytes)];
+    let read = rustix::io::preadv2(file, into, offset, ReadWriteFlags::NOWAIT).ok()?;
+    (read == bytes.len()).then(|| bytes.into())
 }
 
 fn piece(mut file: File, offset: u64, len: u64) -> io::Result<(File, Bytes)> {

@@ -7,7 +7,7 @@
 //! without a blob, which the next scan removes.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use super::place::Place;
-use super::scratch::make_parent;
+use super::scratch::with_parent;
 use super::uses::Uses;
 
 /// Age under which a marker without its blob is left alone: its blob is about to get its name.
@@ -60,9 +60,20 @@ impl Index {
     pub(super) fn mark(&self, place: &Place, file: &File) -> io::Result<Mark> {
         let text = identity(&file.metadata()?);
         let path = place.marker(&self.root);
-        make_parent(&self.root, &path)?;
-        let before = std::fs::read_to_string(&path).ok();
-        std::fs::write(path, &text)?;
+        let new = with_parent(&self.root, &path, || File::create_new(&path));
+        let before = match new {
+            Ok(mut marker) => {
+                marker.write_all(text.as_bytes())?;
+                None
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                let before = std::fs::read_to_string(&path).ok();
+                std::fs::write(path, &text)?;
+                before
+            }
+            Err(cause) => return Err(cause),
+        };
+        self.uses.added(place);
         Ok(Mark { text, before })
     }
 

@@ -292,12 +292,11 @@ impl Cache {
     /// ledger locked and the size counted.
     fn publish_one(&self, scratch: &Scratch, place: &Place, size: u64) -> io::Result<(File, bool)> {
         let path = place.path(&self.root);
-        scratch::make_parent(&self.root, &path)?;
         scratch.adopt_owner(&self.root)?;
         // The marker comes first: killed in between, it names an inode that has no place, which the
         // next scan removes. The other order would leave a blob that nobody counts.
         let mark = self.index.mark(place, &scratch.file())?;
-        let named = scratch.name(&path, size);
+        let named = scratch::with_parent(&self.root, &path, || scratch.name(&path, size));
         // Someone else was first and keeps it on their account, or it cannot be kept.
         if !matches!(named, Ok(true)) {
             self.index.unmark(place, &mark);

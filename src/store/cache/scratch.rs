@@ -41,8 +41,11 @@ impl Drop for Named {
 /// A file in the cache.
 pub(super) fn create(root: &Path) -> io::Result<Scratch> {
     let dir = root.join("wandbfs/partial");
-    make_dirs(root, &dir)?;
-    match nameless(&dir) {
+    let nameless = nameless(&dir).or_else(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => make_dirs(root, &dir).and_then(|()| nameless(&dir)),
+        _ => Err(cause),
+    });
+    match nameless {
         Ok(file) => Ok(Scratch {
             file: Arc::new(file),
             named: None,
@@ -189,6 +192,22 @@ fn foreign_owner(root: &Path) -> io::Result<Option<(u32, u32)>> {
     let meta = std::fs::metadata(root)?;
     let owner = (meta.uid(), meta.gid());
     Ok((owner != (0, 0)).then_some(owner))
+}
+
+/// Does what needs the directory of a file, and does it again with that where it was missing: nearly
+/// always it is there, and looking first would be half of the work.
+pub(super) fn with_parent<T>(
+    root: &Path,
+    path: &Path,
+    work: impl Fn() -> io::Result<T>,
+) -> io::Result<T> {
+    match work() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            make_parent(root, path)?;
+            work()
+        }
+        done => done,
+    }
 }
 
 /// Makes the directory of a file, and those above it, with the owner of the cache directory.

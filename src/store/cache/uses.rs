@@ -33,6 +33,24 @@ struct State {
     noted: Vec<Place>,
 }
 
+impl State {
+    /// Remembers a use; whether it counts, because the last one is long ago.
+    fn renew(&mut self, place: &Place, now: Instant) -> bool {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < OFTEN;
+        if self.last.get(place).is_some_and(is_recent) {
+            return false;
+        }
+        if self.last.len() >= KNOWN {
+            self.last.retain(|_, at| is_recent(at));
+            if self.last.len() >= KNOWN {
+                self.last.clear();
+            }
+        }
+        self.last.insert(*place, now);
+        true
+    }
+}
+
 impl Uses {
     /// Notes a use; whether it is the first of a batch that [`Uses::apply`] has to be called for.
     pub(super) fn note(&self, place: &Place) -> bool {
@@ -40,23 +58,17 @@ impl Uses {
     }
 
     fn note_at(&self, place: &Place, now: Instant) -> bool {
-        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < OFTEN;
         let mut state = self.state.lock();
-        if state.last.get(place).is_some_and(is_recent) {
-            return false;
-        }
-        if state.last.len() >= KNOWN {
-            state.last.retain(|_, at| is_recent(at));
-            if state.last.len() >= KNOWN {
-                state.last.clear();
-            }
-        }
-        state.last.insert(*place, now);
-        if state.noted.len() >= KNOWN {
+        if !state.renew(place, now) || state.noted.len() >= KNOWN {
             return false;
         }
         state.noted.push(*place);
         state.noted.len() == 1
+    }
+
+    /// A blob was added just now, and its files say so: opening it next need not change them.
+    pub(super) fn added(&self, place: &Place) {
+        self.state.lock().renew(place, Instant::now());
     }
 
     /// Brings what was noted to the disk by `touch`. Blocking.
@@ -98,6 +110,15 @@ mod tests {
         assert!(!uses.note_at(&place(1), begin + OFTEN / 2));
         assert_eq!(applied(&uses), []);
         assert!(uses.note_at(&place(1), begin + OFTEN));
+        assert_eq!(applied(&uses), [place(1)]);
+    }
+
+    #[test]
+    fn a_blob_that_was_just_added_is_not_touched() {
+        let uses = Uses::default();
+        uses.added(&place(1));
+        assert!(!uses.note(&place(1)));
+        assert!(uses.note_at(&place(1), Instant::now() + OFTEN));
         assert_eq!(applied(&uses), [place(1)]);
     }
 

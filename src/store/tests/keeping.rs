@@ -65,8 +65,11 @@ async fn the_least_recently_used_goes_first_and_the_sdks_files_stay() {
     for (n, file) in files[..3].iter().enumerate() {
         age(&world, file, 1000 - n as u64);
     }
-    // A use makes the oldest the newest.
-    fetch(&world, &files[0]).await;
+    // A use makes the oldest the newest. By another mount: this one has just added it and knows
+    // nothing of the time that has passed here.
+    let other = world.second_store(&limited(100_000));
+    let used = other.open(&files[0], None).await.unwrap();
+    used.whole_file().await.unwrap();
     assert_eq!(world.gets(), 3);
     fetch(&world, &files[3]).await;
     fetch(&world, &world.stored("f5", &noise(25_000, 20))).await;
