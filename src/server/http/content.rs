@@ -24,8 +24,8 @@ use super::{App, blocking, reply};
 use crate::server::digest::Digest;
 use crate::server::store::StoreError;
 
-/// Bytes read from disk at once: each read is one hop to a blocking thread, and 256 KiB make the
-/// hop small against the copy. One download holds at most two of them.
+/// Bytes read at once: what has to be waited for is one hop to a blocking thread, and 256 KiB make
+/// the hop small against the copy. One download holds at most two of them.
 const PIECE: usize = 256 * 1024;
 
 /// Pieces of an upload that may wait for the disk; hyper's are at most 400 KiB or so.
