@@ -23,7 +23,8 @@ use crate::store::{disk_error, handle::pread};
 const AHEAD_PART: u64 = 4 << 20;
 
 /// Most memory that one content may take for what nobody waits for: the largest window, and half of
-/// it for bytes that a slow disk has not taken yet. The rest of the budget is for other files.
+/// it for bytes that a slow disk has not taken yet. The rest of the budget is for other files. Once
+/// that much waits for the disk, so do readers whose bytes are not here.
 const MOST_HELD: u64 = 48 << 20;
 
 /// How far a request that someone waits for runs on beyond what is waited for: the first window of
@@ -85,6 +86,7 @@ impl Body {
         wish: &Wish,
         range: &Range<u64>,
     ) -> Result<Option<Found>, Error> {
+        self.await_disk(&wish.demand).await?;
         let (parts, generation) = {
             let mut state = self.state.lock();
             if state.verified.is_some() {
@@ -123,6 +125,16 @@ impl Body {
             }
             let lost = !state.fill.missing(&wanted).is_empty();
             lost.then_some(Ok(None))
+        })
+        .await
+    }
+
+    /// Waits until the disk has taken so much that it is worth fetching what is missing of `demand`.
+    async fn await_disk(&self, demand: &Range<u64>) -> Result<(), Error> {
+        self.wait(|state| {
+            let fill = &state.fill;
+            let is_behind = fill.unwritten() > MOST_HELD && !fill.missing(demand).is_empty();
+            (!is_behind).then_some(Ok(()))
         })
         .await
     }

@@ -270,6 +270,7 @@ impl Body {
         fill.frontier = state.fill.written_from(fill.frontier);
         self.go_on(&mut state);
         drop(state);
+        self.changed.notify_waiters();
         if self.digest.is_some() {
             self.keep_hot(fill, batch);
         }

@@ -148,9 +148,14 @@ impl Fill {
     /// Memory that is taken or promised: bytes not on disk yet, and parts under way. A part that has
     /// half come counts for both, until it is over.
     pub(crate) fn held(&self) -> u64 {
-        let memory = self.memory.values().map(|kept| kept.bytes.len() as u64);
         let parts = self.parts.iter().map(|(r, _)| r.end - r.start);
-        memory.chain(parts).fold(0, u64::saturating_add)
+        parts.fold(self.unwritten(), u64::saturating_add)
+    }
+
+    /// Bytes that are here and not on disk.
+    pub(crate) fn unwritten(&self) -> u64 {
+        let memory = self.memory.values().map(|kept| kept.bytes.len() as u64);
+        memory.sum()
     }
 
     /// Parts under way that bring some of `range`.

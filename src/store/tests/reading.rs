@@ -228,3 +228,34 @@ async fn a_range_fetched_past_the_cache_is_exact_and_leaves_nothing() {
     assert_eq!(world.gets(), 1);
     assert_eq!(world.store.cached(&content), 0.0);
 }
+
+/// Runs with one thread for the disk, which stands still at first.
+#[test]
+fn what_the_disk_does_not_take_is_not_fetched_either() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).max_blocking_threads(1);
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let setup = super::double::Setup {
+            memory: 512 << 20,
+            ..Default::default()
+        };
+        let world = World::with(setup).await;
+        let bytes = noise(160 * MIB, 11);
+        let content = world.stored("model.bin", &bytes);
+        let blob = world.store.open(&content, None).await.unwrap();
+        let (go_on, stands_still) = std::sync::mpsc::channel::<()>();
+        let disk = tokio::task::spawn_blocking(move || stands_still.recv());
+        let reader = Arc::clone(&blob);
+        let reader = tokio::spawn(async move { read_all(&*reader, 1 << 20).await });
+        until("what memory may hold", || blob.present() > 40 * MIB as u64).await;
+        // In the time in which all of it can be fetched, the reader goes nowhere.
+        let all = 0..bytes.len() as u64;
+        world.store.fetch(&content, all, |_, _| {}).await.unwrap();
+        let held = blob.present();
+        assert!(held < 64 * MIB as u64, "{held} bytes in memory");
+        go_on.send(()).unwrap();
+        disk.await.unwrap().unwrap();
+        assert!(reader.await.unwrap().unwrap() == bytes);
+    });
+}
