@@ -41,7 +41,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 pub use cache::{CacheKeeper, CachedFile, Report as CacheReport};
 pub use source::DownloadHandler;
@@ -62,10 +61,6 @@ use source::{Net, Source, Sources, Urls, node_of};
 /// Bodies of partly fetched files that stay after their last close, so that `tar`, `safetensors`
 /// and the like, which open a file twice, fetch its head once. They cost disk, hardly memory.
 const KEPT_PARTIAL: usize = 8;
-
-/// Most memory of bytes that are on disk and kept until they are hashed, beside the budget: most of
-/// what parts that come at once bring out of order.
-const HOT: u64 = 12 << 20;
 
 /// Part of the cache that these bodies may be together: they are beside the limit, since nobody else
 /// can use them.
@@ -125,8 +120,6 @@ pub(crate) struct Shared {
     budget: Budget,
     blocks: Blocks,
     settling: Settling,
-    /// Memory of written bytes that wait for their digest, in units of [`budget::units`].
-    hot: Arc<Semaphore>,
     ahead: Ahead,
     sources: Arc<Sources>,
     deadline: Duration,
@@ -164,14 +157,12 @@ impl Store {
             handler: links.handler,
         };
         let budget = Budget::new(options.memory);
-        let hot = budget::units(HOT.min(budget.total() / 8));
         let shared = Arc::new(Shared {
             cache: Cache::open(options.cache_dir, options.cache_limit),
             ahead: Ahead::new(budget.total()),
             budget,
             blocks: Blocks::default(),
             settling: Settling::default(),
-            hot: Arc::new(Semaphore::new(hot as usize)),
             sources: Arc::new(sources),
             deadline: options.deadline,
             offline: options.offline,
