@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::scratch::{adopt_owner, make_parent};
+use super::scratch::{adopt_owner, with_parent};
 
 /// Longest wait for the others: a look at 300,000 blobs, and well below the deadline of a read that
 /// waits for the verdict on its content.
@@ -153,10 +153,9 @@ impl Ledger {
 
     fn open(&self) -> io::Result<File> {
         let path = self.path();
-        make_parent(&self.root, &path)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path)?;
+        let file = with_parent(&self.root, &path, || options.open(&path))?;
         adopt_owner(&file, &self.root)?;
         Ok(file)
     }

@@ -203,18 +203,14 @@ pub(super) fn with_parent<T>(
 ) -> io::Result<T> {
     match work() {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            make_parent(root, path)?;
+            path.parent().map_or(Ok(()), |dir| make_dirs(root, dir))?;
             work()
         }
         done => done,
     }
 }
 
-/// Makes the directory of a file, and those above it, with the owner of the cache directory.
-pub(super) fn make_parent(root: &Path, path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| make_dirs(root, dir))
-}
-
+/// Makes a directory, and those above it, with the owner of the cache directory.
 fn make_dirs(root: &Path, dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
