@@ -48,7 +48,7 @@ def cold_sequential(r: Round) -> None:
     bench = r.bench
     size, local = bench.originals.large_mib, bench.originals.big
     big_by_curl(r)
-    with r.candidate("wandbfs"), bench.mount("large", bench.home()) as mount:
+    with r.reader_of_all("wandbfs"), bench.mount("large", bench.home()) as mount:
         idle = resident(mount.pid, peak=False)
         path = mount.path / "big.bin"
         r.add("wandbfs", "MiB/s", size / read("sequential", path=str(path)))
@@ -56,11 +56,11 @@ def cold_sequential(r: Round) -> None:
         r.add("wandbfs", "MiB", resident(mount.pid, peak=True), "memory 1 reader")
         same_file(path, local)
     for name, mounted in r.peers("large") if r.link in ("0", "20") else ():
-        with r.candidate(name), mounted() as point:
+        with r.reader_of_all(name), mounted() as point:
             r.add(name, "MiB/s", size / read("sequential", path=str(point / "big.bin")))
             same_file(point / "big.bin", local)
     if r.link == "0" or r.first() and r.link in ("20", "1gbit"):
-        with r.candidate("SDK download, then read"):
+        with r.reader_of_all("SDK download, then read"):
             root = bench.fresh("sdk") / "out"
             seconds = bench.sdk_download("large", bench.home(), root, "big.bin")
             r.add("SDK download", "MiB/s", size / seconds)
@@ -77,9 +77,9 @@ def layers(r: Round) -> None:
     size, local = bench.originals.large_mib, bench.originals.big
     big_by_curl(r)
     for name in ("source", "store", "tree"):
-        with r.candidate(name):
+        with r.reader_of_all(name):
             r.add(name, "MiB/s", size / bench.layer(name, "large", "big.bin"))
-    with r.candidate("mount"), bench.mount("large", bench.home()) as mount:
+    with r.reader_of_all("mount"), bench.mount("large", bench.home()) as mount:
         r.add("mount", "MiB/s", size / read("sequential", path=str(mount.path / "big.bin")))
         same_file(mount.path / "big.bin", local)
 
@@ -91,13 +91,13 @@ def cold_readers(r: Round) -> None:
     size, local = bench.originals.large_mib, bench.originals.big
     big_by_curl(r)
     memory = ("--memory", f"{BUDGET_MIB}MiB")
-    with r.candidate("wandbfs"), bench.mount("large", bench.home(), *memory) as mount:
+    with r.reader_of_all("wandbfs"), bench.mount("large", bench.home(), *memory) as mount:
         path = mount.path / "big.bin"
         r.add("wandbfs", "MiB/s", size / read("sequential", path=str(path), readers=4))
         r.add("wandbfs", "MiB", resident(mount.pid, peak=True), "memory 4 readers")
         same_file(path, local)
     for name, mounted in r.peers("large"):
-        with r.candidate(name), mounted() as point:
+        with r.reader_of_all(name), mounted() as point:
             r.add(name, "MiB/s", size / read("sequential", path=str(point / "big.bin"), readers=4))
             same_file(point / "big.bin", local)
 

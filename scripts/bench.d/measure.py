@@ -11,9 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from world import HERE, Bench
+from world import HERE, MIB, Bench
 
-MIB = 1 << 20
 TRAIN = ("--profile", "train", "--read-only")
 JOBS: dict[str, "Job"] = {}
 
@@ -58,6 +57,15 @@ class Round:
             words = str(why).strip().splitlines() or [type(why).__name__]
             self.results.failed(self.name, self.link, name, words[-1][:200])
             print(f"   {self.name} over {self.link}: {name} FAILED: {why}", file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def reader_of_all(self, name: str):
+        """A candidate that brings all of the large file into the page cache. Where nothing waits for
+        the wire, what its pages cost counts."""
+        with self.candidate(name):
+            if self.link == "0":
+                self.bench.fill_memory()
+            yield
 
     def first(self) -> bool:
         """Whether this is the first round, the only one for what takes long."""

@@ -34,6 +34,10 @@ LINKS = {
     "1gbit20": (20, 125_000_000),
 }
 
+MIB = 1 << 20
+# What the kernel keeps free by itself, and a little more.
+LEFT_FREE = 256 * MIB
+
 
 class Bench:
     """The embedded server with the originals in it, and everything a job starts."""
@@ -47,6 +51,7 @@ class Bench:
         self.warm: dict[str, harness.Home] = {}
         self.tidied: set[pathlib.Path] = set()
         self.small_download: dict[str, float] = {}
+        self.filled = 0
 
     @staticmethod
     def _made(path: pathlib.Path) -> pathlib.Path:
@@ -55,6 +60,7 @@ class Bench:
 
     def __enter__(self) -> "Bench":
         self.stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
+        self.stack.callback((self.state / "holes").unlink, missing_ok=True)
         with self.stack as stack:
             say("the originals")
             self.originals.make()
@@ -81,6 +87,21 @@ class Bench:
         """What is served is in memory: the remote is never a disk, not for the first candidate either."""
         subprocess.run(["find", str(self.state / "server" / "blobs"), "-type", "f", "-exec", "cat", "{}", "+"],
                        stdout=subprocess.DEVNULL, check=False)
+
+    def fill_memory(self) -> None:
+        """Uses up free memory for the page cache, as on a machine that has run for a while, so that
+        every candidate's pages are ones that another file had before. The host of a virtual machine
+        may take back what is free, and a gigabyte of that costs seconds when it is touched again.
+        """
+        holes = self.state / "holes"
+        size = 4 * memory("MemTotal")
+        with open(holes, "ab+", buffering=0) as file:
+            file.truncate(size)
+            file.seek(self.filled)
+            for _ in range(max(0, memory("MemFree") - LEFT_FREE) // MIB):
+                if not file.read(MIB):
+                    file.seek(0)
+            self.filled = file.tell()
 
     def tidy(self) -> None:
         """Gives back the space of what a job left, except the caches that later ones share.
@@ -225,6 +246,14 @@ class Bench:
         if done.returncode != 0:
             raise AssertionError(done.stderr)
         return json.loads(done.stdout)
+
+
+def memory(key: str) -> int:
+    """Bytes of a line of /proc/meminfo."""
+    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def resident(pid: int, peak: bool) -> float:
