@@ -55,9 +55,9 @@ def warm_daemon(r: Round) -> None:
     for _ in range(TURNS):
         measure("local", local)
         for how in ("pread", "memory", "direct"):
-            with r.candidate(f"bare daemon, {how}"), bench.daemon(how, local) as path:
+            with r.reader_of_all(f"bare daemon, {how}"), bench.daemon(how, local) as path:
                 measure(f"bare daemon, {how}", path)
-        with r.candidate("wandbfs"), bench.mount("large", home, "--no-passthrough") as mount:
+        with r.reader_of_all("wandbfs"), bench.mount("large", home, "--no-passthrough") as mount:
             measure("wandbfs", mount.path / "big.bin")
 
 
