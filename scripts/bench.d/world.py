@@ -248,21 +248,22 @@ class Bench:
         return json.loads(done.stdout)
 
 
-def memory(key: str) -> int:
-    """Bytes of a line of /proc/meminfo."""
-    for line in pathlib.Path("/proc/meminfo").read_text().splitlines():
+def counted_by_kernel(path: str, key: str) -> int:
+    """Bytes of a line of a file below /proc; 0 where it has none."""
+    for line in pathlib.Path(path).read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
     return 0
 
 
+def memory(key: str) -> int:
+    """Bytes of memory of the machine: MemTotal, MemFree."""
+    return counted_by_kernel("/proc/meminfo", key)
+
+
 def resident(pid: int, peak: bool) -> float:
     """MiB of memory of a process, now or at most so far."""
-    key = "VmHWM" if peak else "VmRSS"
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return counted_by_kernel(f"/proc/{pid}/status", "VmHWM" if peak else "VmRSS") / MIB
 
 
 def say(words: str) -> None:

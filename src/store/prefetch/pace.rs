@@ -1,8 +1,8 @@
 //! How much of one content has to be under way at once.
 //!
 //! A wire is full while bandwidth × latency bytes are asked for. More than that only brings the
-//! bytes out of order, and the digest, which needs them in order, then reads them from the disk
-//! again. Both are measured: latency at the head of each answer, bandwidth over its body.
+//! bytes out of order, and readers and the digest wait for the gap. Both are measured: latency at the
+//! head of each answer, bandwidth over its body.
 
 use std::time::Duration;
 
