@@ -238,6 +238,8 @@ fn what_the_disk_does_not_take_is_not_fetched_either() {
     runtime.block_on(async {
         let setup = super::double::Setup {
             memory: 512 << 20,
+            // The reader waits for as long as the disk stands still.
+            deadline: std::time::Duration::from_secs(60),
             ..Default::default()
         };
         let world = World::with(setup).await;
