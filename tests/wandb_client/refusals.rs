@@ -228,6 +228,9 @@ async fn every_change_is_a_line_of_the_log_with_who_what_ids_and_how_to_undo_it(
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // While one subscriber lives, a call site that another test's thread meets first is judged by
+    // that thread's subscriber, which is none, and is silent for ours too. With two all are asked.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     {
         let _guard = tracing::subscriber::set_default(log);
         world.hub().add_alias(&v0, "best").await.unwrap();
