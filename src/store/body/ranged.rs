@@ -14,13 +14,9 @@ use crate::store::blocks::BLOCK;
 use crate::store::budget::Share;
 use crate::store::cache::Scratch;
 use crate::store::partial::{Part, Piece, Segment};
-use crate::store::prefetch::Wish;
+use crate::store::prefetch::{PART, Wish};
 use crate::store::source::{Head, Receiver, Request, Source};
 use crate::store::{disk_error, handle::pread};
-
-/// Largest part that nobody waits for: at 4 MiB a request costs a hundredth of what its bytes do, and
-/// two of them at once bring the bytes nearly in order.
-const AHEAD_PART: u64 = 4 << 20;
 
 /// Most memory that one content may take for what nobody waits for: the largest window, and half of
 /// it for bytes that a slow disk has not taken yet. The rest of the budget is for other files. Once
@@ -297,7 +293,7 @@ impl Body {
         demand: &Range<u64>,
     ) -> Result<Range<u64>, Error> {
         let largest = self.shared.budget.part();
-        let ahead = largest.min(AHEAD_PART);
+        let ahead = largest.min(PART);
         let parallel = state.pace.parallel(ahead);
         for gap in state.fill.missing(&range) {
             let mut at = gap.start;

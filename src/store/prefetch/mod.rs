@@ -13,7 +13,7 @@ mod plan;
 mod siblings;
 
 pub(crate) use pace::Pace;
-pub(crate) use plan::{Plan, Wish};
+pub(crate) use plan::{PART, Plan, Wish};
 pub(crate) use siblings::{Order, Siblings, Tag};
 
 #[cfg(test)]

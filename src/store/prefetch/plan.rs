@@ -7,8 +7,9 @@
 //!    established, so do skips up to [`SKIP`].
 //! 3. A random reader must not pay for a window: anything else resets the run, and its reads are
 //!    fetched exactly.
-//! 4. Many small extensions would be many small requests: the window moves only when half of it is
-//!    used up.
+//! 4. Many small extensions would be many small requests, and large ones requests that begin and end
+//!    together, between which the wire is idle: the window moves by one request ([`PART`]) at a time,
+//!    so they follow one another as the reader uses them up.
 
 use std::ops::Range;
 
@@ -19,6 +20,12 @@ const FIRST_WINDOW: u64 = (1 << 20) + (128 << 10);
 /// Farthest ahead: 32 MiB is four parts in flight, which fills 1 Gbit/s at 250 ms. It costs disk
 /// when a reader stops early; memory is bounded by the budget, not by this.
 const LARGEST_WINDOW: u64 = 32 << 20;
+
+/// Largest request that nobody waits for, and how much of the window is used when it moves. At
+/// 4 MiB a request costs a hundredth of what its bytes do, and two of them at once bring the bytes
+/// nearly in order. Moved by half of the largest window, at 1 Gbit/s and 20 ms a reader had 0.958 of
+/// the wire where this had 0.974 and, a second time, 0.986.
+pub(crate) const PART: u64 = 4 << 20;
 
 /// Gap or step back that counts as sequential at any time: reads of one kernel read-ahead that
 /// arrived out of order.
@@ -90,7 +97,7 @@ impl Plan {
         }
         self.frontier = self.frontier.max(self.position);
         let lead = self.frontier - self.position;
-        if self.window > 0 && lead > self.window / 2 {
+        if self.window > 0 && lead > self.window - (self.window / 2).min(PART) {
             return Wish {
                 demand,
                 ahead: nothing,
@@ -131,7 +138,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[test]
-    fn a_sequential_reader_is_fetched_ahead_in_doubling_steps_and_never_twice() {
+    fn a_sequential_reader_is_fetched_ahead_by_the_part_and_never_twice() {
         let mut plan = Plan::default();
         let mut fetched = 0;
         let mut requests = 0;
@@ -152,7 +159,7 @@ mod tests {
             assert!(fetched >= at);
         }
         assert_eq!(fetched, GIB);
-        assert!(requests < 80, "{requests} extensions");
+        assert!(requests <= GIB / PART + 8, "{requests} extensions");
     }
 
     #[test]
