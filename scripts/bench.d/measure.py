@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from world import HERE, MIB, Bench
+from world import HERE, LINKS, MIB, Bench
 
 TRAIN = ("--profile", "train", "--read-only")
 JOBS: dict[str, "Job"] = {}
@@ -60,10 +60,10 @@ class Round:
 
     @contextlib.contextmanager
     def reader_of_all(self, name: str):
-        """A candidate that brings all of the large file into the page cache. Where nothing waits for
-        the wire, what its pages cost counts."""
+        """A candidate that brings all of the large file into the page cache. Where nothing limits the
+        wire, what its pages cost counts."""
         with self.candidate(name):
-            if self.link == "0":
+            if LINKS[self.link][1] is None:
                 self.bench.fill_memory()
             yield
 

@@ -32,6 +32,7 @@ mod partial;
 mod prefetch;
 mod settle;
 mod source;
+mod urgent;
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;

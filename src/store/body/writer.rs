@@ -19,6 +19,7 @@ use crate::model::{Digest, Error};
 use crate::store::cache::Scratch;
 use crate::store::hash::Hasher;
 use crate::store::partial::Segment;
+use crate::store::urgent::Urgent;
 use crate::store::{blocking, disk_error};
 
 /// Bytes written by one piece of disk work, so that memory comes back soon.
@@ -307,6 +308,8 @@ impl Body {
 impl Progress {
     /// Hashes on up to `frontier`. Blocking.
     fn advance(mut self, frontier: u64) -> io::Result<Self> {
+        // One core's work, while all else shares the others: what it loses, the last read waits for.
+        let _urgent = Urgent::begin();
         if let Some(hasher) = &mut self.hasher {
             hasher.update_from(&self.scratch.file(), self.hashed, frontier)?;
         }
