@@ -17,6 +17,10 @@ use std::ops::Range;
 /// second request of the kernel does not cost a second round trip.
 const FIRST_WINDOW: u64 = (1 << 20) + (128 << 10);
 
+/// How much wider the window gets when it moves. Each step takes a round trip: with 4 it takes three
+/// of them until the window is full, and a reader that stops early has cost four times what it read.
+const GROWTH: u64 = 4;
+
 /// Farthest ahead: 32 MiB is four parts in flight, which fills 1 Gbit/s at 250 ms. It costs disk
 /// when a reader stops early; memory is bounded by the budget, not by this.
 const LARGEST_WINDOW: u64 = 32 << 20;
@@ -106,7 +110,7 @@ impl Plan {
         }
         self.window = match self.window {
             0 => FIRST_WINDOW,
-            window => (window * 2).min(LARGEST_WINDOW),
+            window => (window * GROWTH).min(LARGEST_WINDOW),
         };
         let target = self.position.saturating_add(self.window).min(size);
         let ahead = self.frontier.min(target)..target;
