@@ -45,7 +45,7 @@ const CROWDED: u32 = 8;
 
 /// Files fetched for each open of a crowd. Wrong, it costs that many small files an open; right, the
 /// fetching runs away from the readers, whose round trips it replaces.
-const PER_OPEN: u32 = 8;
+const PER_OPEN: u32 = 16;
 
 /// Fewest files worth an order, so that requests for URLs stay few.
 const LEAST_ORDER: u32 = 32;
