@@ -143,7 +143,7 @@ class Results:
                          f"| {number(j['bound'])} {j['unit']} | {'yes' if j['reached'] else 'NO'} |")
         left_out = dict.fromkeys(f"{t.why} ({t.link})" for t in targets if self.judge(t) is None)
         # In a run of a few jobs everybody knows.
-        if judged and len(left_out) < len(judged):
+        if 0 < len(left_out) < len(judged):
             lines += ["", "Not measured in this run: " + "; ".join(left_out) + "."]
         if failures := self.failures():
             lines += ["", "Failed:", ""]
