@@ -41,6 +41,7 @@ impl Drop for Urgent {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn nice() -> i32 {

@@ -21,7 +21,7 @@ const FIRST_WINDOW: u64 = (1 << 20) + (128 << 10);
 /// of them until the window is full, and a reader that stops early has cost four times what it read.
 const GROWTH: u64 = 4;
 
-/// Farthest ahead: 32 MiB is four parts in flight, which fills 1 Gbit/s at 250 ms. It costs disk
+/// Farthest ahead: 32 MiB is eight parts in flight, which fill 1 Gbit/s at 250 ms. It costs disk
 /// when a reader stops early; memory is bounded by the budget, not by this.
 const LARGEST_WINDOW: u64 = 32 << 20;
 
