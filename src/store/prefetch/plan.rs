@@ -156,6 +156,12 @@ mod tests {
             };
             assert!(from >= fetched, "refetched at {at}");
             if !wish.ahead.is_empty() {
+                let extension = wish.ahead.end - wish.ahead.start;
+                let is_full = at > 2 * LARGEST_WINDOW;
+                assert!(
+                    !is_full || extension <= PART + 128 * KIB,
+                    "{extension} at {at}"
+                );
                 requests += 1;
                 fetched = wish.ahead.end;
             }
